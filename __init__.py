@@ -1,0 +1,1 @@
+"""One encrypted, verified archive of a PostgreSQL database and an OpenBao (or Vault) KV store, and both back."""

@@ -1,0 +1,1 @@
+"""The pipelines: the engine, and the two DAGs composed from stages."""

@@ -1,0 +1,1 @@
+"""Jobs around the two DAGs: configuration and the demo today."""

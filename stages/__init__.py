@@ -1,0 +1,1 @@
+"""Stages move data between an edge and the world, or between an edge and a format."""
