@@ -1,0 +1,133 @@
+"""Finding where a JSON value ends, strictly and without recursion, in a buffer that may end anywhere.
+
+A parser that builds values would hold them, change numbers, and end at Python's recursion limit; a vault may hold
+what Go's parser takes: 10,000 levels.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Deepest nesting of a value, as in Go's encoding/json.
+MAX_DEPTH = 10_000
+
+_WS = rb"[ \t\n\r]*+"
+_STRING = rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
+_NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?=[ \t\n\r,\]}])"
+_SCALAR = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|true|false|null)"
+
+#: An object of scalars: what nearly every secret is.
+FLAT_OBJECT = re.compile(
+    rb"\{" + _WS + rb"(?:" + _STRING + _WS + rb":" + _WS + _SCALAR + _WS + rb"(?:," + _WS + rb'(?=")|(?=\})))*+\}'
+)
+STRING = re.compile(_STRING)
+WHITESPACE = re.compile(_WS)
+_TOKEN = re.compile(_WS + rb"(?:([{}\[\]:,])|(" + _STRING + rb")|(" + _NUMBER + rb"|true|false|null))")
+#: What an unfinished token at the end of a buffer looks like.
+_PARTIAL = re.compile(
+    _WS
+    + rb'(?:"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+(?:\\(?:u[0-9a-fA-F]{0,3})?)?'
+    + rb"|-?[0-9]*+(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]*+)?|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?)?\Z"
+)
+
+# What may come next.
+_VALUE, _VALUE_OR_CLOSE, _KEY, _KEY_OR_CLOSE, _COLON, _COMMA_OR_CLOSE = range(6)
+
+
+class MalformedJson(ValueError):
+    """The bytes are no JSON, or nested deeper than ``MAX_DEPTH``; the message says which."""
+
+
+class ValueScanner:
+    """Finds the end of one JSON value. Feed it a growing buffer; it never looks at a token twice."""
+
+    def __init__(self, start: int = 0) -> None:
+        #: Where the next token begins: the bytes before it were checked.
+        self.at = start
+        self._open = bytearray()
+        self._expect = _VALUE
+
+    def scan(self, buffer: bytes | bytearray) -> int | None:
+        """The index after the value, or None when the buffer ends first. Raises ``MalformedJson``."""
+        while match := _TOKEN.match(buffer, self.at):
+            self.at = match.end()
+            punctuation, string, _ = match.groups()
+            if punctuation:
+                self._punctuation(punctuation)
+            elif string and self._expect in (_KEY, _KEY_OR_CLOSE):
+                self._expect = _COLON
+            elif self._expect in (_VALUE, _VALUE_OR_CLOSE):
+                self._expect = _COMMA_OR_CLOSE
+            else:
+                raise MalformedJson("a value where none may be")
+            if not self._open and self._expect == _COMMA_OR_CLOSE:
+                return self.at
+        if not _PARTIAL.match(buffer, self.at):
+            raise MalformedJson("not JSON")
+        return None
+
+    def _punctuation(self, token: bytes) -> None:
+        expect = self._expect
+        if token in b"{[" and expect in (_VALUE, _VALUE_OR_CLOSE):
+            if len(self._open) == MAX_DEPTH:
+                raise MalformedJson(f"nested deeper than {MAX_DEPTH} levels")
+            self._open += token
+            self._expect = _KEY_OR_CLOSE if token == b"{" else _VALUE_OR_CLOSE
+        elif token == b":" and expect == _COLON:
+            self._expect = _VALUE
+        elif token == b"," and expect == _COMMA_OR_CLOSE:
+            self._expect = _KEY if self._open.endswith(b"{") else _VALUE
+        elif (token == b"}" and self._open.endswith(b"{") and expect in (_KEY_OR_CLOSE, _COMMA_OR_CLOSE)) or (
+            token == b"]" and self._open.endswith(b"[") and expect in (_VALUE_OR_CLOSE, _COMMA_OR_CLOSE)
+        ):
+            del self._open[-1:]
+            self._expect = _COMMA_OR_CLOSE
+        else:
+            raise MalformedJson(f"{token.decode()} where it may not be")
+
+
+def check_value(raw: bytes) -> None:
+    """Check that bytes are one JSON value and nothing else. Raises ``MalformedJson``."""
+    text = raw + b" "
+    end = ValueScanner().scan(text)
+    if end is None:
+        raise MalformedJson("ends early")
+    if text[end:].strip(b" \t\n\r"):
+        raise MalformedJson("more than one value")
+
+
+# Strings that are too long to hold ----------------------------------------------------------------------------
+
+_HIGH_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+
+
+def cut_string(piece: bytes) -> tuple[int, bool]:
+    """Where to cut a piece of a long string that begins between two characters, and whether the string ends there.
+
+    The bytes before the cut split no escape, no surrogate pair and no UTF-8 sequence. Runs at the speed of memory,
+    since a dump is one string of gigabytes.
+    """
+    # Both replacements keep every index; afterwards a quote is a closing one and a backslash begins an escape.
+    masked = piece.replace(rb"\\", b"__").replace(rb"\"", b"__")
+    end = masked.find(b'"')
+    if end >= 0:
+        return end, True
+    end = len(piece)
+    at = masked.rfind(b"\\", max(0, end - 6))
+    if at >= 0 and (at + 1 == end or (masked[at + 1 : at + 2] == b"u" and at + 6 > end)):
+        end = at
+    while end >= 6 and _HIGH_SURROGATE.match(masked, end - 6):
+        end -= 6
+    return whole_utf8(piece, end), False
+
+
+def whole_utf8(data: bytes, end: int) -> int:
+    """Length of the longest prefix of ``data[:end]`` that does not end inside a UTF-8 sequence."""
+    for back in range(1, min(4, end + 1)):
+        byte = data[end - back]
+        if byte < 0x80:
+            break
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return end - back if back < length else end
+    return end

@@ -1,0 +1,201 @@
+"""Reading a payload as it arrives: members in any order, unknown ones skipped, nothing large held."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .errors import DamagedArchive
+from .json_scan import FLAT_OBJECT, STRING, WHITESPACE, MalformedJson, ValueScanner, cut_string
+from .secret import MAX_SECRET, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+#: Longest name of a member (a secret's path), in bytes of JSON.
+MAX_NAME = 64 * 1024
+#: Largest inner header, in bytes of JSON.
+MAX_INNER_HEADER = 64 * 1024
+
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a piece of the payload held: SQL text (UTF-8), secrets, and the inner header when it was complete."""
+
+    sql: list[bytes] = field(default_factory=list)
+    secrets: list[Secret] = field(default_factory=list)
+    header: dict[str, Any] | None = None
+
+
+class PayloadReader:
+    """Parses a payload from pieces of any size: ``update`` as often as needed, then ``finish`` once.
+
+    Holds at most one piece and one secret. Both methods raise ``DamagedArchive`` with layer ``payload``.
+    """
+
+    def __init__(self, max_secret: int = MAX_SECRET) -> None:
+        self._max_secret = max_secret
+        self._buffer = b""
+        self._at = 0
+        self._ended = False
+        self._parts = Parts()
+        self._parser = self._payload()
+        next(self._parser)
+
+    def update(self, data: bytes) -> Parts:
+        """Parse a piece; returns what it completed, never more bytes than were given so far."""
+        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
+        self._at = 0
+        self._parts = Parts()
+        try:
+            next(self._parser)
+        except (MalformedJson, msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise DamagedArchive("payload", f"The archive's payload is not the JSON it should be ({exc}).") from None
+        return self._parts
+
+    def finish(self) -> None:
+        """Check that the payload is complete."""
+        if not self._ended:
+            raise DamagedArchive("payload", "The archive's payload ends early.")
+
+    # The grammar; every ``yield`` waits for more bytes --------------------------------------------------------
+
+    def _payload(self) -> Generator[None]:
+        yield
+        yield from self._expect(b"{")
+        known = {"header": self._header, "database_sql": self._text, "vault_secrets": self._secrets}
+        seen: set[str] = set()
+        first = True
+        while (name := (yield from self._member(first=first))) is not None:
+            first = False
+            if name in seen:
+                raise MalformedJson(f"{name} stands there twice")
+            if name in known:  # unknown names are not remembered: there may be any number of them
+                seen.add(name)
+            yield from known.get(name, self._skip)()
+        self._ended = True
+        while True:
+            yield from self._blank()
+            raise MalformedJson("something follows its end")
+
+    def _member(self, *, first: bool) -> Generator[None, None, str | None]:
+        """The name of an object's next member, up to its colon; None when the object ends."""
+        yield from self._blank()
+        if self._buffer[self._at] == 0x7D:  # }
+            self._at += 1
+            return None
+        if not first:
+            yield from self._expect(b",")
+            yield from self._blank()
+        raw = yield from self._value(MAX_NAME, "a name")
+        if not raw.startswith(b'"'):
+            raise MalformedJson("a member without a name")
+        yield from self._expect(b":")
+        return _decode_text(raw)
+
+    def _header(self) -> Generator[None]:
+        raw = yield from self._value(MAX_INNER_HEADER, "the inner header")
+        try:
+            header = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise MalformedJson("the inner header cannot be read") from None
+        if not isinstance(header, dict):
+            raise MalformedJson("the inner header is no object")
+        self._parts.header = header
+
+    def _secrets(self) -> Generator[None]:
+        yield from self._blank()
+        if (yield from self._null()):
+            return
+        yield from self._expect(b"{")
+        first = True
+        while (path := (yield from self._member(first=first))) is not None:
+            first = False
+            raw = yield from self._value(self._max_secret, f"the secret {path[:200]!r}")
+            raw.decode()  # strict UTF-8
+            self._parts.secrets.append(Secret(path, raw))
+
+    def _text(self) -> Generator[None]:
+        """The SQL: a string that is passed on in pieces."""
+        yield from self._blank()
+        if (yield from self._null()):
+            return
+        yield from self._expect(b'"')
+        yield from self._string_rest(keep=True)
+
+    def _string_rest(self, *, keep: bool) -> Generator[None]:
+        while True:
+            piece = self._buffer[self._at :] if self._at else self._buffer
+            cut, ended = cut_string(piece)
+            text = _decode_text(b'"' + piece[:cut] + b'"').encode()
+            if keep and text:
+                self._parts.sql.append(text)
+            self._at += cut
+            if ended:
+                self._at += 1
+                return
+            if len(piece) - cut > 32:
+                raise MalformedJson("lone surrogates in the SQL")
+            yield
+
+    def _skip(self) -> Generator[None]:
+        """Any value, checked but not held."""
+        yield from self._blank()
+        if self._buffer[self._at] == 0x22:  # "
+            self._at += 1
+            yield from self._string_rest(keep=False)
+            return
+        scanner = ValueScanner(self._at)
+        while (end := scanner.scan(self._buffer)) is None:
+            self._at = scanner.at
+            if len(self._buffer) - self._at > self._max_secret:
+                raise MalformedJson("a string of an unknown member is too long")
+            yield
+            scanner.at = 0
+        self._at = end
+
+    def _value(self, limit: int, what: str) -> Generator[None, None, bytes]:
+        """The bytes of any value of at most ``limit`` bytes."""
+        yield from self._blank()
+        if match := FLAT_OBJECT.match(self._buffer, self._at) or STRING.match(self._buffer, self._at):
+            end: int | None = match.end()
+        else:
+            scanner = ValueScanner(self._at)
+            while (end := scanner.scan(self._buffer)) is None:
+                if len(self._buffer) - self._at > limit:
+                    break
+                offset = scanner.at - self._at
+                yield
+                scanner.at = offset
+        if end is None or end - self._at > limit:
+            raise MalformedJson(f"{what} is larger than {limit} bytes")
+        raw = self._buffer[self._at : end]
+        self._at = end
+        return raw
+
+    def _null(self) -> Generator[None, None, bool]:
+        if self._buffer[self._at] != 0x6E:  # n
+            return False
+        if (yield from self._value(4, "null")) != b"null":
+            raise MalformedJson("not what should be there")
+        return True
+
+    def _expect(self, token: bytes) -> Generator[None]:
+        yield from self._blank()
+        if self._buffer[self._at : self._at + 1] != token:
+            raise MalformedJson(f"no {token.decode()} where one must be")
+        self._at += 1
+
+    def _blank(self) -> Generator[None]:
+        """Skip white space; afterwards there is at least one more byte."""
+        while True:
+            match = WHITESPACE.match(self._buffer, self._at)
+            self._at = match.end() if match else self._at
+            if self._at < len(self._buffer):
+                return
+            yield
