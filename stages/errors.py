@@ -31,6 +31,7 @@
     │   ├── ObjectMissing            no archive of that name
     │   ├── ObjectExists             an archive of that name is already there
     │   └── ObjectChanged            replaced between two readings
+    ├── JobTimeout                   the job's own time limit
     └── InternalError                a bug of ours
 """
 
@@ -56,6 +57,7 @@ __all__ = [
     "DatabaseUnreachable",
     "DumpFailed",
     "InternalError",
+    "JobTimeout",
     "KleidiaError",
     "NotAnArchive",
     "ObjectChanged",
@@ -174,6 +176,10 @@ class ObjectExists(StoreError):
 
 class ObjectChanged(StoreError):
     """The object was replaced between two readings."""
+
+
+class JobTimeout(KleidiaError):
+    """The job did not end within its time limit; everything was undone as after any failure."""
 
 
 class InternalError(KleidiaError):

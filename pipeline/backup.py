@@ -1,0 +1,187 @@
+"""A backup: the DAG, and the function that runs it.
+
+    pg_dump ──┐
+              ├─ assemble ─ compress ─ seal ─ sha256 ─ upload
+    vault ────┘
+
+The SQL comes first in the payload, so that a restore meets what fails most often before it touches a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ..formats.v1 import NONCE_SIZE, SALT_SIZE, BackupType, Header, archive_name, encode_preamble
+from ..formats.seal import derive_key
+from ..formats.secret import MAX_SECRET
+from ..stages.archive_sink import ArchiveSink, part_size_for
+from ..stages.codec import Assemble, Seal, Sha256, compress
+from ..stages.drain import nothing
+from ..stages.errors import ConfigurationError, ObjectExists, ObjectMissing
+from .engine import Pipeline, in_thread
+from .job import JOB_TIMEOUT, Job, check_password, open_store, time_limit
+from .report import BackupReport
+
+if TYPE_CHECKING:
+    from ..stages.pg.dump import PgDump
+    from ..stages.pg.settings import PostgresSettings
+    from ..stages.stores.base import ObjectStore
+    from ..stages.stores.directory import DirectorySettings
+    from ..stages.stores.s3 import S3Settings
+    from ..stages.vault.client import VaultClient
+    from ..stages.vault.settings import VaultSettings
+    from ..stages.vault.source import VaultSource
+    from .job import Logger
+    from .report import OnProgress
+
+#: Unfinished uploads of ours older than this are aborted by the next backup.
+STALE_UPLOADS = timedelta(days=1)
+
+
+async def backup(
+    *,
+    store: S3Settings | DirectorySettings | ObjectStore,
+    password: str,
+    database: PostgresSettings | None = None,
+    vault: VaultSettings | None = None,
+    include_audit: bool = True,
+    name: str | None = None,
+    allow_unreadable: bool = False,
+    part_size: int | None = None,
+    on_progress: OnProgress = None,
+    log: Logger | None = None,
+    timeout: float = JOB_TIMEOUT,  # noqa: ASYNC109 - a limit for the job, with an error of its own
+) -> BackupReport:
+    """Back up a database, a vault, or both, into one archive that appears only when it is complete.
+
+    ``name`` is the archive's name without the store's prefix (made from type and time when None), ``part_size`` bytes
+    per part of the upload (chosen from the database's size when None), ``timeout`` seconds for the whole job.
+    ``on_progress`` is called about four times a second. Nothing is logged unless ``log`` is given.
+
+    Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through. Either way nothing is left behind.
+    Serves the specification's sections Running Backups and Backup File Format.
+    """
+    kind = _kind(database, vault)
+    check_password(password)
+    job = Job(on_progress, log)
+    async with time_limit(timeout), AsyncExitStack() as stack:
+        target = await stack.enter_async_context(open_store(store))
+        now = datetime.now(UTC)
+        object_name = target.prefix + name if name else archive_name(target.prefix, kind, now)
+        await _refuse_existing(target, object_name)
+        header = Header(
+            created_at=now,
+            backup_type=kind,
+            includes_db=database is not None,
+            includes_kv=vault is not None,
+            includes_audit=include_audit and database is not None,
+        )
+        sources = _Sources()
+        if database is not None:
+            await sources.add_database(database, include_audit=include_audit)
+        if vault is not None:
+            await sources.add_vault(vault, stack, allow_unreadable=allow_unreadable)
+        if aborted := await target.abort_stale(STALE_UPLOADS):
+            job.log("aborted unfinished uploads", count=aborted)
+        part_size = part_size or part_size_for(sources.estimate)
+        report = await _run(job, target, object_name, header, password, sources, part_size)
+    return report
+
+
+def _kind(database: PostgresSettings | None, vault: VaultSettings | None) -> BackupType:
+    if database is None and vault is None:
+        raise ConfigurationError("There is nothing to back up.", hint="Configure [database], [vault] or both.")
+    return "vault" if database is None else "database" if vault is None else "full"
+
+
+async def _refuse_existing(store: ObjectStore, name: str) -> None:
+    """Say so before the work; the store refuses again at the end where it can."""
+    try:
+        await store.head(name)
+    except ObjectMissing:
+        return
+    raise ObjectExists(f"There is an archive named {name} already.", hint="Choose another name, or delete that one.")
+
+
+@dataclass
+class _Sources:
+    """Where the data comes from, checked and connected; ``estimate`` is the database's size on disk in bytes."""
+
+    dump: PgDump | None = None
+    secrets: VaultSource | None = None
+    estimate: int = 0
+
+    async def add_database(self, settings: PostgresSettings, *, include_audit: bool) -> None:
+        from ..stages.pg.dump import PgDump
+        from ..stages.pg.preflight import check_backup
+
+        _, facts = await check_backup(settings)
+        self.estimate = facts.size
+        self.dump = PgDump(settings, include_audit=include_audit)
+
+    async def add_vault(self, settings: VaultSettings, stack: AsyncExitStack, *, allow_unreadable: bool) -> None:
+        from ..stages.vault.client import VaultClient
+        from ..stages.vault.source import VaultSource
+
+        client: VaultClient = await stack.enter_async_context(VaultClient(settings))
+        self.secrets = VaultSource(client, settings.roots, workers=settings.workers, allow_unreadable=allow_unreadable)
+
+
+async def _run(
+    job: Job,
+    store: ObjectStore,
+    name: str,
+    header: Header,
+    password: str,
+    sources: _Sources,
+    part_size: int,
+) -> BackupReport:
+    salt, nonce = os.urandom(SALT_SIZE), os.urandom(NONCE_SIZE)
+    digest = Sha256()
+    sink = ArchiveSink(
+        store,
+        name,
+        preamble_size=len(encode_preamble(header, salt, nonce)),
+        preamble=lambda: encode_preamble(replace(header, checksum=digest.hexdigest), salt, nonce),
+        part_size=part_size,
+    )
+    seal = Seal(await in_thread(derive_key, password, salt), nonce)
+    job.begin("backup", sql_total=sources.estimate)
+    snapshot = await job.run(
+        _wire(sources, header, seal, digest, sink),
+        sql_bytes=lambda s: s.edge("pg_dump").bytes,
+        secrets=lambda s: s.edge("vault").items,
+        archive_bytes=lambda s: s.edge("sha256").bytes,
+    )
+    assert sink.info is not None
+    vault = sources.secrets.report if sources.secrets else None
+    return BackupReport(
+        name=name,
+        backup_type=header.backup_type,
+        created_at=header.created_at,
+        size=sink.info.size,
+        checksum=digest.hexdigest,
+        sql_bytes=snapshot.edge("pg_dump").bytes,
+        secrets=snapshot.edge("vault").items,
+        deleted=vault.deleted if vault else 0,
+        unreadable_count=vault.unreadable_count if vault else 0,
+        unreadable=tuple(vault.unreadable) if vault else (),
+        warnings=tuple(vault.warnings) if vault else (),
+        seconds=job.finish(),
+        stages=snapshot.stages,
+    )
+
+
+def _wire(sources: _Sources, header: Header, seal: Seal, digest: Sha256, sink: ArchiveSink) -> Pipeline:
+    """The DAG drawn at the top of this module."""
+    pipeline = Pipeline()
+    sql = pipeline.source(sources.dump or nothing, name="pg_dump")
+    secrets = pipeline.source(sources.secrets or nothing, name="vault", max_item=MAX_SECRET)
+    payload = pipeline.pipe(Assemble(header), sql, secrets)
+    sealed = pipeline.pipe(seal, pipeline.pipe(compress, payload))
+    pipeline.sink(sink, pipeline.pipe(digest, sealed))
+    return pipeline

@@ -1,0 +1,138 @@
+"""What every job has around its pipeline: one clock, one time limit, one exception tree, progress and a log."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+
+from ..stages.errors import ConfigurationError, InternalError, JobTimeout, KleidiaError
+from ..stages.stores.base import ObjectStore
+from .engine import Event, Pipeline, Snapshot, StageFailed
+from .report import Phase, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from ..stages.stores.directory import DirectorySettings
+    from ..stages.stores.s3 import S3Settings
+    from .report import OnProgress
+
+#: Seconds a job may take, as the specification says (Parallel Processing: Job Timeout).
+JOB_TIMEOUT = 2 * 3600.0
+
+
+class Logger(Protocol):
+    """A structlog logger, or anything that takes an event and key-value pairs."""
+
+    def info(self, event: str, **values: Any) -> Any:
+        """Log."""
+
+    def warning(self, event: str, **values: Any) -> Any:
+        """Log."""
+
+
+class Job:
+    """Times phases and turns the engine's counters into ``Progress``."""
+
+    def __init__(self, on_progress: OnProgress, log: Logger | None) -> None:
+        self._on_progress = on_progress
+        self._log = log
+        self._started = self._phase_started = perf_counter()
+        self._totals: dict[str, int | None] = {}
+        self._counters: dict[str, Callable[[Snapshot], int]] = {}
+        self.phase: Phase = "prepare"
+        self.seconds: dict[str, float] = {}
+
+    def begin(self, phase: Phase, **totals: int | None) -> None:
+        """End the current phase and begin the next, with what is known of its totals (``sql_total=…``)."""
+        self._settle()
+        self.phase = phase
+        self._totals = totals
+        self.log("phase", phase=phase)
+        self.report(Progress(phase=phase, seconds=perf_counter() - self._started, **self._totals))
+
+    def finish(self) -> dict[str, float]:
+        """Seconds of each phase, and ``total``."""
+        self._settle()
+        self.seconds["total"] = perf_counter() - self._started
+        return self.seconds
+
+    def _settle(self) -> None:
+        now = perf_counter()
+        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + now - self._phase_started
+        self._phase_started = now
+
+    def report(self, progress: Progress) -> None:
+        """Hand progress on, when somebody wants it."""
+        if self._on_progress:
+            self._on_progress(progress)
+
+    def log(self, event: str, **values: Any) -> None:
+        """Log, when somebody wants it."""
+        if self._log:
+            self._log.info(event, **values)
+
+    async def run(self, pipeline: Pipeline, **counters: Callable[[Snapshot], int]) -> Snapshot:
+        """Run a pipeline; ``counters`` (``sql_bytes=…``) read progress off its snapshots. Returns the last one.
+
+        Raises the cause of a failed stage: one of ours, or ``InternalError`` for a bug.
+        """
+
+        def observe(event: Event) -> None:
+            if isinstance(event, Snapshot):
+                values: dict[str, Any] = {name: read(event) for name, read in counters.items()} | self._totals
+                seconds = perf_counter() - self._started
+                self.report(Progress(phase=self.phase, seconds=seconds, stages=event.stages, **values))
+            else:
+                self.log(type(event).__name__, stage=event.stage)
+
+        try:
+            await pipeline.run(observe)
+        except StageFailed as exc:
+            for other in exc.others:
+                self.log("also failed", error=str(other))
+            if isinstance(exc.cause, KleidiaError):
+                raise exc.cause from exc.cause.__cause__
+            raise InternalError(
+                f"The stage {exc.stage} failed in a way nobody expected: {type(exc.cause).__name__}.",
+                hint="Please report this, with the log (--verbose).",
+            ) from exc.cause
+        return pipeline.snapshot()
+
+
+@asynccontextmanager
+async def time_limit(seconds: float) -> AsyncIterator[None]:
+    """Raise ``JobTimeout`` when the body takes longer; it is cancelled and cleans up first."""
+    with anyio.move_on_after(seconds) as scope:
+        yield
+    if scope.cancelled_caught:
+        raise JobTimeout(
+            f"The job did not end within its limit of {seconds:.0f} s and was stopped.",
+            hint="Raise job_timeout in the configuration if it needs longer.",
+        )
+
+
+def open_store(store: S3Settings | DirectorySettings | ObjectStore) -> ObjectStore:
+    """The store that settings describe; an object that is a store already is used as it is."""
+    from ..stages.stores.directory import DirectorySettings, DirectoryStore
+
+    if isinstance(store, DirectorySettings):
+        return DirectoryStore(store)
+    from ..stages.stores.s3 import S3Settings, S3Store
+
+    return S3Store(store) if isinstance(store, S3Settings) else store
+
+
+def check_password(password: str) -> None:
+    """Refuse a password that cannot be meant. Raises ``ConfigurationError``."""
+    if not password:
+        raise ConfigurationError("The encryption password is empty.", hint="Give one; it must not be lost.")
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            "The encryption password is not UTF-8.", hint="Save the password file, or set the terminal, as UTF-8."
+        ) from None

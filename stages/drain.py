@@ -1,0 +1,18 @@
+"""Ends for edges whose items nobody needs, and beginnings without items."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..pipeline.engine import Inlet, Outlet
+
+
+async def drain(items: Inlet[object]) -> None:
+    """Read to the end and keep nothing."""
+    async for _ in items:
+        pass
+
+
+async def nothing(out: Outlet[object]) -> None:  # noqa: ARG001 - the outlet makes it a source
+    """Send no item."""
