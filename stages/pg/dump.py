@@ -1,0 +1,147 @@
+"""pg_dump as a source of SQL text."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ...pipeline.engine import MAX_CHUNK, Outlet, in_thread
+from ..errors import DatabaseError, DumpFailed
+from . import process
+from .connect import connect, is_connection_failure, login_error
+from .preflight import check_backup, find_tables, with_partitions
+from .settings import CONTROL_SCHEMA, PostgresSettings, Table
+
+if TYPE_CHECKING:
+    from .preflight import DatabaseFacts
+    from .tools import Tool
+
+#: Bytes worth handing on: smaller reads are gathered, or a fast pg_dump would wake us for every 4 KiB it writes.
+GATHER = 256 * 1024
+
+#: Seconds given to pg_dump to fill the pipe between two small reads.
+PAUSE = 0.001
+
+
+@dataclass
+class DumpReport:
+    """Bytes of SQL text so far; the tables whose rows were left out; what pg_dump warned of."""
+
+    bytes: int = 0
+    without_rows: tuple[Table, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+
+
+class PgDump:
+    """Source stage: the database as SQL text, as any psql can restore it.
+
+    Preserved tables come without their rows, as do those of the audit log unless ``include_audit``. Give ``checked``
+    (from ``check_backup``) when the preflight was made already. The stage returns only after pg_dump exited with 0;
+    when it fails or is cancelled, pg_dump is killed and reaped.
+    """
+
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        *,
+        include_audit: bool = True,
+        checked: tuple[Tool, DatabaseFacts] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.include_audit = include_audit
+        self.checked = checked
+        self.report = DumpReport()
+
+    async def __call__(self, out: Outlet[bytes]) -> None:
+        """Run pg_dump.
+
+        Raises ``DumpFailed`` when it fails, ``DatabaseUnreachable`` or ``DatabaseForbidden`` when it cannot connect,
+        and what ``check_backup`` raises.
+        """
+        tool, _ = self.checked or await check_backup(self.settings)
+        self.report.without_rows = await in_thread(self._without_rows)
+        read_end, write_end = process.wide_pipe()
+        try:
+            os.set_blocking(read_end, False)
+            try:
+                child = await process.start(
+                    self._command(tool),
+                    environment=self.settings.environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=write_end,
+                    stderr=subprocess.PIPE,
+                )
+            finally:
+                os.close(write_end)
+            said = process.Tail()
+            try:
+                async with process.task_group() as tasks:
+                    tasks.start_soon(said.drain, child.stderr)
+                    await self._copy(read_end, out)
+                    status = await child.wait()
+                    # Whoever inherited its stderr may hold it open: what it said itself is there already.
+                    tasks.cancel_scope.deadline = anyio.current_time() + process.POLITE
+            finally:
+                await process.end(child, polite=True)
+        finally:
+            os.close(read_end)
+        if status != 0:
+            raise self._failure(status, said.text)
+        self.report.warnings = [line for line in said.text.splitlines() if "warning:" in line]
+
+    def _without_rows(self) -> tuple[Table, ...]:
+        names = self.settings.preserve + (() if self.include_audit else self.settings.audit)
+        with connect(self.settings) as connection:
+            return with_partitions(connection, find_tables(connection, names))
+
+    def _command(self, tool: Tool) -> list[str]:
+        return [
+            tool.path,
+            "--format=plain",
+            "--clean",
+            "--if-exists",
+            "--encoding=UTF8",
+            "--no-password",
+            f"--exclude-schema={CONTROL_SCHEMA}",
+            *(f"--exclude-table-data={table}" for table in self.report.without_rows),
+            f"--dbname={self.settings.public_conninfo()}",
+        ]
+
+    async def _copy(self, source: int, out: Outlet[bytes]) -> None:
+        while chunk := await _read(source):
+            self.report.bytes += len(chunk)
+            await out.send(chunk)
+
+    def _failure(self, status: int, said: str) -> DatabaseError:
+        if is_connection_failure(said):
+            return login_error(self.settings, said)
+        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+        lines = [line.removeprefix("pg_dump: ") for line in said.splitlines() if line.strip()]
+        what = next((line for line in lines if line.startswith("error: ")), lines[-1] if lines else "it gave no reason")
+        hint = "Nothing was stored. Check the server's log; then try again."
+        if "out of shared memory" in said:
+            hint = "Raise max_locks_per_transaction on the server: a dump locks every table at once."
+        return DumpFailed(f"pg_dump {how}: {what.removeprefix('error: ')}.", hint=hint)
+
+
+async def _read(source: int) -> bytes:
+    """The next chunk: as much as there is, at least ``GATHER`` bytes unless the end comes first, then empty."""
+    parts: list[bytes] = []
+    size = 0
+    while size < GATHER:
+        await anyio.wait_readable(source)
+        try:
+            data = await in_thread(os.read, source, MAX_CHUNK - size)
+        except BlockingIOError:
+            continue
+        if not data:
+            break
+        parts.append(data)
+        size += len(data)
+        if size < GATHER:
+            await anyio.sleep(PAUSE)
+    return b"".join(parts)

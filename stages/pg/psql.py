@@ -1,0 +1,243 @@
+"""psql as a sink of SQL text, in one transaction that only ``commit`` ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import subprocess
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from ...pipeline.engine import Inlet, in_thread
+from ..errors import DatabaseError, RestoreFailed
+from . import outcome, process
+from .filter import DumpFilter
+from .preflight import check_restore
+from .settings import PostgresSettings, Table, quote_literal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from anyio.abc import Process
+
+    from .preflight import DatabaseFacts
+    from .tools import Tool
+
+#: Seconds COMMIT may take. It is not interrupted by a cancellation, since its outcome must be known.
+COMMIT_TIMEOUT = 300.0
+
+#: Longest line of psql's output that is looked at, in bytes.
+_LINE = 64 * 1024
+
+
+@dataclass
+class RestoreReport:
+    """Bytes of SQL text fed to psql; whether the transaction was committed, or surely rolled back; warnings.
+
+    ``replica`` says whether ``session_replication_role`` could be set; ``preserved`` the tables that kept their rows.
+    """
+
+    bytes: int = 0
+    replica: bool = False
+    committed: bool = False
+    rolled_back: bool = False
+    preserved: tuple[Table, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+
+
+class PsqlSession:
+    """Sink stage: feeds psql, and returns when the server has executed everything. Made by ``open_psql``."""
+
+    def __init__(self, settings: PostgresSettings, child: Process, stdin: int, name: str) -> None:
+        self.settings = settings
+        self.report = RestoreReport()
+        self._child = child
+        self._stdin = stdin
+        self._name = name  # application_name of our session, and the mark of our lines in psql's output
+        self._said = process.Tail()
+        self._output = bytearray()
+        self._transaction = ""
+        self._lines = 0  # of the stream, before the dump
+
+    async def __call__(self, sql: Inlet[bytes]) -> None:
+        """Execute the SQL text inside the transaction, without committing it.
+
+        Raises ``RestoreFailed`` when psql ends early, when the text ends in the middle of something, or when it holds
+        what would end the transaction; ``DatabaseUnreachable`` when the server was lost.
+        """
+        dump = DumpFilter()
+
+        async def feed() -> None:
+            key = secrets.token_hex(16)
+            await self._say(f"\\o {os.devnull}\n\\restrict {key}\n")
+            async for chunk in sql:
+                self.report.bytes += len(chunk)
+                await self._write(await in_thread(dump.feed, chunk))
+            await self._write(await in_thread(dump.finish))
+            await self._write(f"\n\\unrestrict {key}\n\\o\n".encode())
+            await self._write(self._marker("executed", "pg_catalog.txid_current()").encode())
+
+        if await self._until("executed", feed) != self._transaction:
+            raise RestoreFailed(
+                "The archive's SQL ended the transaction by itself: part of it may be committed.",
+                hint="Compare the database with a backup made before; this archive is not one of pg_dump's.",
+            )
+
+    async def commit(self) -> None:
+        """Commit, and prove that it happened; shielded from cancellation, bounded by ``COMMIT_TIMEOUT`` seconds.
+
+        Raises ``RestoreFailed`` when the transaction was rolled back, ``CommitUncertain`` when the connection was
+        lost during the COMMIT and the server cannot be asked what became of it.
+        """
+        text = f"COMMIT;\n{self._marker('outcome', f'pg_catalog.txid_status({self._transaction})')}"
+        failure: DatabaseError | None = None
+        with anyio.CancelScope(shield=True):
+            answer = ""
+            with anyio.move_on_after(COMMIT_TIMEOUT):
+                try:
+                    answer = await self._until("outcome", lambda: self._write(text.encode()))
+                except DatabaseError as exc:
+                    failure = exc
+            if answer != "committed":
+                await process.end(self._child)
+                await outcome.settle(self.settings, self._transaction, self._name, failure)
+                self.report.warnings.append("The connection was lost during COMMIT; the server says it was committed.")
+            self.report.committed = True
+            await self._leave()
+
+    # Talking with psql ------------------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Open the transaction. Raises ``DatabaseUnreachable`` or ``DatabaseForbidden``."""
+        timeouts = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        text = "".join(f"SET {name} = 0;\n" for name in timeouts)
+        text += (
+            "SET client_encoding = 'UTF8';\nSET client_min_messages = warning;\n"
+            "SELECT pg_catalog.set_config('search_path', '', false) \\g /dev/null\n"
+            "BEGIN;\n"
+            "DO $$ BEGIN PERFORM pg_catalog.set_config('session_replication_role', 'replica', false);\n"
+            "EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;\n"
+        )
+        value = "pg_catalog.txid_current() || ' ' || pg_catalog.current_setting('session_replication_role')"
+        answer = await self._until("begun", lambda: self._say(text + self._marker("begun", value)))
+        self._transaction, role = answer.split()
+        self.report.replica = role == "replica"
+        if not self.report.replica:
+            self.report.warnings.append(
+                "session_replication_role could not be set (it takes a superuser, or GRANT SET ON PARAMETER): "
+                "restored without it, in pg_dump's own order."
+            )
+
+    def _marker(self, name: str, value: str) -> str:
+        return f"SELECT {quote_literal(f'{self._name} {name} ')} || {value};\n"
+
+    async def _say(self, text: str) -> None:
+        """Write lines of ours that precede the dump."""
+        self._lines += text.count("\n")
+        await self._write(text.encode())
+
+    async def _write(self, data: bytes) -> None:
+        """Write to psql; returns early, without an error, when it does not read any more."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._stdin, view) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._stdin)
+            except BrokenPipeError:
+                return
+
+    async def _until(self, name: str, feed: Callable[[], Coroutine[Any, Any, None]]) -> str:
+        """Feed psql until its output has the marker ``name``; the value. Raises when psql ends before."""
+        answer: str | None = None
+        async with process.task_group() as tasks:
+            tasks.start_soon(self._said.drain, self._child.stderr)
+            async with process.task_group() as feeding:
+                feeding.start_soon(feed)
+                answer = await self._read(f"{self._name} {name} ".encode())
+                feeding.cancel_scope.cancel()
+            if answer is not None:
+                tasks.cancel_scope.cancel()
+        if answer is None:
+            raise await self._failure()
+        return answer
+
+    async def _read(self, marker: bytes) -> str | None:
+        """Read psql's output up to the line that begins with ``marker``; None when it ends before."""
+        assert self._child.stdout is not None
+        while True:
+            *lines, rest = bytes(self._output).split(b"\n")
+            self._output[:] = rest[-_LINE:]
+            for number, line in enumerate(lines):
+                if line.startswith(marker):
+                    self._output[:] = b"\n".join([*lines[number + 1 :], rest])
+                    return line[len(marker) :].decode()
+            try:
+                self._output += await self._child.stdout.receive()
+            except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                return None
+
+    async def _failure(self) -> DatabaseError:
+        """What it means that psql ended."""
+        status = await self._child.wait()
+        return outcome.explain(self.settings, status, self._said.text, self._lines)
+
+    async def _leave(self) -> None:
+        """Let psql end by itself."""
+        with contextlib.suppress(OSError):
+            os.close(self._stdin)
+        self._stdin = -1
+        with anyio.move_on_after(process.DEADLINE):
+            await self._child.wait()
+
+    async def close(self) -> None:
+        """Kill psql if it runs (before its stdin is closed), reap it, and see to it that the server rolled back."""
+        await process.end(self._child)
+        if self._stdin >= 0:
+            os.close(self._stdin)
+            self._stdin = -1
+        if not self.report.committed:
+            self.report.rolled_back = await outcome.end_backend(self.settings, self._name)
+
+
+@asynccontextmanager
+async def open_psql(
+    settings: PostgresSettings,
+    *,
+    checked: tuple[Tool, DatabaseFacts] | None = None,
+) -> AsyncIterator[PsqlSession]:
+    """Open a transaction for a restore; leaving without ``commit`` rolls it back, whatever the reason.
+
+    Raises what ``check_restore`` raises.
+    """
+    tool, _ = checked or await check_restore(settings)
+    name = f"kleidia-restore-{secrets.token_hex(8)}"
+    command = [tool.path, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "--no-password", "--file=-"]
+    command.append(f"--dbname={settings.public_conninfo(application_name=name)}")
+    read_end, write_end = process.wide_pipe()
+    try:
+        os.set_blocking(write_end, False)
+        try:
+            child = await process.start(
+                command,
+                environment=settings.environment(),
+                stdin=read_end,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        finally:
+            os.close(read_end)
+    except BaseException:
+        os.close(write_end)
+        raise
+    session = PsqlSession(settings, child, write_end, name)
+    try:
+        await session.begin()
+        yield session
+    finally:
+        with anyio.CancelScope(shield=True):
+            await session.close()

@@ -1,0 +1,86 @@
+"""pg_dump and psql: where they are, which version, and whether that will do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from ..errors import ToolError
+
+#: From these minor versions on psql knows ``\\restrict``, which their pg_dump writes (CVE-2025-8714).
+RESTRICT_SINCE = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
+
+_VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
+_FINAL = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program of PostgreSQL: its path and version, for example (18, 6)."""
+
+    path: str
+    version: tuple[int, int]
+
+    @property
+    def major(self) -> int:
+        """The major version."""
+        return self.version[0]
+
+    @property
+    def knows_restrict(self) -> bool:
+        r"""Whether it reads or writes dumps with a ``\restrict`` line."""
+        return self.major >= _FINAL or self.version[1] >= RESTRICT_SINCE.get(self.major, 1 << 30)
+
+    def __str__(self) -> str:
+        return f"{Path(self.path).name} {self.version[0]}.{self.version[1]}"
+
+
+async def find_tool(name: str) -> Tool:
+    """Find a program on ``PATH`` (or at its path) and ask for its version.
+
+    Raises ``ToolError`` when it is missing, does not start, or is something else.
+    """
+    path = shutil.which(name)
+    if path is None:
+        raise ToolError(
+            f"{name} was not found.",
+            hint="Install PostgreSQL's client programs (Debian: postgresql-client-18), or configure the path.",
+        )
+    try:
+        with anyio.fail_after(30):
+            done = await anyio.run_process([path, "--version"], check=False, stderr=subprocess.STDOUT)
+    except (OSError, TimeoutError) as exc:
+        raise ToolError(f"{path} does not start: {exc or 'no answer in 30 seconds'}.", hint="Install it anew.") from exc
+    match = _VERSION.search(done.stdout.decode(errors="replace"))
+    if done.returncode != 0 or match is None:
+        raise ToolError(
+            f"{path} is not what its name says: --version gave no version.",
+            hint="Configure the path of PostgreSQL's own program.",
+        )
+    return Tool(path, (int(match.group(1)), int(match.group(2) or 0)))
+
+
+def require_dump_version(tool: Tool, server_version: int) -> None:
+    """Raise ``ToolError`` when pg_dump is older than the server (``server_version`` as in 180006)."""
+    server = server_version // 10000
+    if tool.major < server:
+        raise ToolError(
+            f"{tool.path} is version {tool.version[0]}.{tool.version[1]}, too old for the server's "
+            f"{server}.{server_version % 10000}.",
+            hint=f"Install postgresql-client-{server} or newer, or configure the path of its pg_dump.",
+        )
+
+
+def require_restrict(tool: Tool) -> None:
+    r"""Raise ``ToolError`` when psql is too old to read a dump that begins with ``\restrict``."""
+    if not tool.knows_restrict:
+        minors = ", ".join(f"{major}.{minor}" for major, minor in RESTRICT_SINCE.items())
+        raise ToolError(
+            f"{tool.path} is version {tool.version[0]}.{tool.version[1]}, too old to read current dumps safely.",
+            hint=f"Install psql {minors} or later, or configure the path of a newer one.",
+        )

@@ -1,0 +1,140 @@
+"""A database of its own for every test, and what the tests do with it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import subprocess
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from kleidia_backup.pipeline.engine.testing import collect, run_sink
+from kleidia_backup.service.demo.servers import PostgresServer
+from kleidia_backup.stages.pg.dump import PgDump
+from kleidia_backup.stages.pg.psql import PsqlSession, open_psql
+from kleidia_backup.stages.pg.settings import PostgresSettings
+
+
+class Database:
+    """A database and its settings. Tests name this class as ``Any``: a conftest cannot be imported."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self.settings = settings
+
+    def using(self, **changes: Any) -> Database:
+        """The same database with other settings."""
+        return Database(replace(self.settings, **changes))
+
+    def execute(self, *statements: str) -> None:
+        """Run statements, each in a transaction of its own."""
+        with psycopg.connect(self.settings.full_conninfo(), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def query(self, question: str) -> list[tuple[Any, ...]]:
+        """The rows of an answer."""
+        with psycopg.connect(self.settings.full_conninfo(), autocommit=True) as connection:
+            return connection.execute(question.encode()).fetchall()
+
+    def value(self, question: str) -> Any:
+        """The first column of the only row of an answer."""
+        ((value,),) = self.query(question)
+        return value
+
+    def text(self, *options: str) -> str:
+        """What pg_dump says of the database, without the key that differs from run to run."""
+        command = [self.settings.pg_dump, "--dbname", self.settings.full_conninfo(), *options]
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        return re.sub(r"\\(un)?restrict \w+\n", "", done.stdout)
+
+    async def dump(self, *, include_audit: bool = True) -> list[bytes]:
+        """The chunks of a dump."""
+        chunks: list[bytes] = await collect(PgDump(self.settings, include_audit=include_audit))
+        return chunks
+
+    async def restore(self, chunks: Iterable[bytes], **options: Any) -> PsqlSession:
+        """Restore chunks of SQL text, and commit."""
+        async with open_psql(self.settings, **options) as session:
+            await run_sink(session, chunks)
+            await session.commit()
+        return session
+
+
+@pytest.fixture
+def make_database(postgres_server: PostgresServer) -> Iterator[Callable[..., Database]]:
+    """Makes an empty database, as often as it is called; options of CREATE DATABASE may be given."""
+    names: list[str] = []
+    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as connection:
+
+        def make(options: str = "") -> Database:
+            name = f"pg_{secrets.token_hex(6)}"
+            connection.execute(f"CREATE DATABASE {name} {options}".encode())
+            names.append(name)
+            pg_dump, psql = (str(postgres_server.bin_dir / tool) for tool in ("pg_dump", "psql"))
+            return Database(PostgresSettings(postgres_server.conninfo(name), pg_dump=pg_dump, psql=psql))
+
+        yield make
+        for name in names:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def db(make_database: Callable[..., Database]) -> Database:
+    """An empty database."""
+    return make_database()
+
+
+@pytest.fixture
+def other(make_database: Callable[..., Database]) -> Database:
+    """A second, empty database."""
+    return make_database()
+
+
+@pytest.fixture
+def make_role(postgres_server: PostgresServer) -> Iterator[Callable[[Database], tuple[str, Database]]]:
+    """Makes a login role without special rights; gives its name and the database as it sees it."""
+    made: list[tuple[str, Database]] = []
+
+    def make(database: Database) -> tuple[str, Database]:
+        name = f"role_{secrets.token_hex(4)}"
+        database.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'role-password'")
+        made.append((name, database))
+        conninfo = make_conninfo(database.settings.conninfo, user=name, password="role-password")
+        return name, database.using(conninfo=conninfo)
+
+    yield make
+    for name, database in made:
+        database.execute(f"DROP OWNED BY {name} CASCADE", f"DROP ROLE {name}")
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], Any]], Awaitable[None]]:
+    """Waits until something that a process or the server does is seen to have happened."""
+
+    async def wait(seen: Callable[[], Any]) -> None:
+        while not seen():  # noqa: ASYNC110 - nobody tells us
+            await anyio.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., str]:
+    """Writes an executable shell script that answers ``--version`` like PostgreSQL 18.6; gives its path."""
+
+    def write(name: str, body: str, *, version: str = "18.6") -> str:
+        path = tmp_path / name
+        check = f'[ "$1" = --version ] && echo "{name} (PostgreSQL) {version}" && exit 0'
+        path.write_text(f"#!/bin/sh\n{check}\n{body}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return write

@@ -1,0 +1,156 @@
+"""The dump stage against a real server, and against programs that behave badly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psycopg
+import pytest
+
+from kleidia_backup.pipeline.engine import MAX_CHUNK, Pipeline
+from kleidia_backup.pipeline.engine.testing import ListSink, collect
+from kleidia_backup.stages.errors import DatabaseUnreachable, DumpFailed
+from kleidia_backup.stages.pg.dump import PgDump
+
+ACTIVE = "FROM pg_stat_activity WHERE application_name = 'pg_dump' AND datname = current_database()"
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
+
+
+async def test_a_dump_restores_with_plain_psql_and_leaves_out_preserved_rows(db: Any) -> None:
+    """The schema of a preserved table is there, its rows are not; chunks are within bounds; bytes are counted."""
+    db.execute(
+        "CREATE TABLE users AS SELECT n AS id, repeat('x', 400) AS pad FROM generate_series(1, 20000) AS n",
+        "CREATE TABLE backup_jobs AS SELECT 'job-canary' AS name",
+        "CREATE TABLE audit_logs AS SELECT 'audit-canary' AS name",
+        "CREATE SCHEMA kleidia_backup",
+        "CREATE TABLE kleidia_backup.job AS SELECT 'control-canary' AS name",
+    )
+    stage = PgDump(db.settings)
+    chunks = await collect(stage)
+    text = b"".join(chunks)
+    assert stage.report.bytes == len(text) > 8_000_000
+    assert max(map(len, chunks)) <= MAX_CHUNK
+    assert b"CREATE TABLE public.backup_jobs" in text
+    assert b"audit-canary" in text
+    assert b"job-canary" not in text
+    assert b"kleidia_backup" not in text
+    assert text.rstrip().splitlines()[-1].startswith(b"\\unrestrict")
+
+
+async def test_audit_rows_are_left_out_on_request_with_their_partitions(db: Any) -> None:
+    """Partitions of the audit table come without rows too."""
+    db.execute(
+        "CREATE TABLE audit_logs (at date, what text) PARTITION BY RANGE (at)",
+        "CREATE TABLE audit_2026 PARTITION OF audit_logs FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+        "INSERT INTO audit_logs VALUES ('2026-05-05', 'audit-canary')",
+    )
+    text = b"".join(await db.dump(include_audit=False))
+    assert b"CREATE TABLE public.audit_2026" in text
+    assert b"audit-canary" not in text
+
+
+@pytest.mark.parametrize("end", ["exit 3", "kill -9 $$"])
+async def test_a_pg_dump_that_fails_after_its_last_byte_is_a_failure(db: Any, script: Any, end: str) -> None:
+    """The sink never sees an end; the error tells how it ended and what it said."""
+    fake = script("pg_dump", f"echo 'SELECT 1;'\necho 'pg_dump: error: canary broke' >&2\n{end}")
+    pipeline = Pipeline()
+    sink: ListSink[bytes] = ListSink()
+    pipeline.sink(sink, pipeline.source(PgDump(db.using(pg_dump=fake).settings)))
+    with pytest.raises(Exception, match="canary broke") as caught:
+        await pipeline.run()
+    assert isinstance(caught.value.__cause__, DumpFailed)
+    assert ("status 3" if "exit" in end else "signal 9") in str(caught.value)
+    assert not sink.ended
+
+
+async def test_floods_on_stderr_neither_block_nor_fill_memory(db: Any, script: Any) -> None:
+    """The first and the last of it are kept."""
+    flood = "pg_dump: warning: blah blah blah blah blah blah blah blah blah blah blah blah"
+    fake = script(
+        "pg_dump", f"echo begin >&2\nyes '{flood}' | head -n 20000 >&2\necho 'pg_dump: error: the end' >&2\nexit 1"
+    )
+    with pytest.raises(DumpFailed, match="the end"):
+        await collect(PgDump(db.using(pg_dump=fake).settings))
+
+
+async def test_cancelling_a_hanging_pg_dump_is_immediate_and_reaps_it(
+    db: Any, script: Any, until: Any, tmp_path: Path
+) -> None:
+    """No thread waits in a read, no process is left, not even one that ignores SIGTERM."""
+    pid_file = tmp_path / "pid"
+    fake = script("pg_dump", f"trap '' TERM\necho $$ >{pid_file}\necho 'SELECT 1;'\nwhile :; do sleep 60; done")
+    stage = PgDump(db.using(pg_dump=fake).settings)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(collect, stage)
+            await until(lambda: pid_file.exists() and bool(pid_file.read_text().strip()))
+            pid = int(pid_file.read_text())
+            tasks.cancel_scope.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_a_cancelled_dump_leaves_no_query_on_the_server(db: Any, until: Any) -> None:
+    """pg_dump cancels its query when it is told to stop."""
+    db.execute("CREATE TABLE users (id int)")
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            with psycopg.connect(db.settings.full_conninfo()) as blocker:
+                blocker.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+                tasks.start_soon(collect, PgDump(db.settings))
+                await until(lambda: db.value("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await until(lambda: not db.value(f"SELECT count(*) {ACTIVE}"))
+
+
+async def test_a_killed_backend_makes_the_dump_fail(db: Any) -> None:
+    """The server's word is in the message."""
+    db.execute("CREATE TABLE users AS SELECT repeat('x', 1000) AS pad FROM generate_series(1, 30000)")
+
+    class Killer(ListSink[bytes]):
+        async def __call__(self, inlet: Any) -> None:
+            async for _ in inlet:
+                db.execute(f"SELECT pg_terminate_backend(pid) {ACTIVE}")
+            self.ended = True
+
+    pipeline = Pipeline()
+    sink = Killer()
+    pipeline.sink(sink, pipeline.source(PgDump(db.settings)))
+    with pytest.raises(Exception, match="pg_dump exited with status 1") as caught:
+        await pipeline.run()
+    assert isinstance(caught.value.__cause__, DumpFailed)
+    assert not sink.ended
+
+
+async def test_the_password_is_never_on_a_command_line(db: Any, script: Any, tmp_path: Path) -> None:
+    """What pg_dump gets as arguments holds no secret; it finds the password in its environment."""
+    seen = tmp_path / "seen"
+    fake = script("pg_dump", f"tr '\\0' '\\n' </proc/$$/cmdline >{seen}\necho \"env $PGPASSWORD\" >>{seen}")
+    await collect(PgDump(db.using(pg_dump=fake).settings))
+    arguments, _, environment = seen.read_text().partition("env ")
+    password = environment.strip()
+    assert password
+    assert password in db.settings.conninfo
+    assert password not in arguments
+    assert "--no-password" in arguments
+
+
+async def test_a_server_that_is_gone_when_pg_dump_connects(db: Any, script: Any) -> None:
+    """The message of libpq becomes the same error as in the preflight."""
+    words = 'pg_dump: error: connection to server at \\"127.0.0.1\\", port 1 failed: Connection refused'
+    fake = script("pg_dump", f'echo "{words}" >&2\nexit 1')
+    with pytest.raises(DatabaseUnreachable, match="Connection refused"):
+        await collect(PgDump(db.using(pg_dump=fake).settings))
+
+
+async def test_signals_of_the_terminal_do_not_reach_it(db: Any, script: Any, tmp_path: Path) -> None:
+    """It runs in a session of its own, so Ctrl-C is ours to handle."""
+    seen = tmp_path / "group"
+    fake = script("pg_dump", f"cut -d' ' -f5 /proc/$$/stat >{seen}")
+    await collect(PgDump(db.using(pg_dump=fake).settings))
+    assert int(seen.read_text()) != os.getpgid(0)
