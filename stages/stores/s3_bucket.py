@@ -1,0 +1,149 @@
+"""The requests we make about whole objects of one bucket: retried, their errors ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import KleidiaError, StoreUnreachable
+from .base import ObjectInfo
+from .s3_calls import QUICK, call
+from .s3_checks import checks
+from .s3_rules import NotSupported
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from datetime import datetime
+
+    from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_s3.type_defs import (
+        GetObjectOutputTypeDef,
+        GetObjectRequestTypeDef,
+        HeadObjectOutputTypeDef,
+        ListObjectsV2RequestTypeDef,
+    )
+
+    from .s3_settings import S3Settings
+
+T = TypeVar("T")
+
+#: Metadata of every object we store: a random word by which its writer knows it again.
+MARK = "kleidia-upload"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object, and the mark its writer gave it (empty where the store keeps no metadata)."""
+
+    info: ObjectInfo
+    mark: str
+
+
+class Bucket:
+    """One bucket at one store. Errors as in ``base``; each request is retried unless it says otherwise."""
+
+    def __init__(self, client: S3Client, settings: S3Settings) -> None:
+        self.client = client
+        self.settings = settings
+        self.bucket = settings.bucket
+
+    async def call(self, operation: str, name: str, send: Callable[[], Awaitable[T]], *, attempts: int = QUICK) -> T:
+        """Send one request as ``call`` says."""
+        return await call(self.settings, operation, name, send, attempts=attempts)
+
+    async def head(self, name: str) -> Stored:
+        """Size, pin and mark. Raises ``ObjectMissing``."""
+        try:
+            answer = await self.call("HeadObject", name, lambda: self.client.head_object(Bucket=self.bucket, Key=name))
+        except StoreUnreachable:
+            raise
+        except KleidiaError:
+            # A refused HEAD has a status and no body: only a GET's answer tells a missing object from a missing
+            # bucket, and a wrong key from a missing right.
+            await self.explain(name)
+            raise
+        return Stored(info_of(name, answer), answer.get("Metadata", {}).get(MARK, ""))
+
+    async def explain(self, name: str) -> None:
+        """Raise what a GET of the object's first byte is refused with, if it is."""
+        answer = await self.get(name, byte_range="bytes=0-0")
+        answer["Body"].close()
+
+    async def get(
+        self, name: str, *, byte_range: str = "", pin: ObjectInfo | None = None, attempts: int = QUICK
+    ) -> GetObjectOutputTypeDef:
+        """Open an object for reading; the caller closes the answer's Body."""
+        request: GetObjectRequestTypeDef = {"Bucket": self.bucket, "Key": name}
+        if byte_range:
+            request["Range"] = byte_range
+        if pin and pin.version:
+            request["VersionId"] = pin.version
+        if pin and pin.etag and not pin.etag.startswith("W/"):
+            request["IfMatch"] = f'"{pin.etag}"'
+        return await self.call("GetObject", name, lambda: self.client.get_object(**request), attempts=attempts)
+
+    async def put(self, name: str, data: bytearray, mark: str) -> None:
+        """Store an object in one request. Raises ``ObjectExists`` where the store can tell."""
+        put = self.client.put_object
+        fields = await checks(self.settings.checksum, data)
+        try:
+            await self.call(
+                "PutObject",
+                name,
+                lambda: put(Bucket=self.bucket, Key=name, Body=data, Metadata={MARK: mark}, IfNoneMatch="*", **fields),
+                attempts=self.settings.attempts,
+            )
+        except NotSupported:
+            # A store without conditions; the caller has looked whether the name is free.
+            await self.call(
+                "PutObject",
+                name,
+                lambda: put(Bucket=self.bucket, Key=name, Body=data, Metadata={MARK: mark}, **fields),
+                attempts=self.settings.attempts,
+            )
+
+    async def delete(self, name: str, version: str = "") -> None:
+        """Delete an object, or exactly one version of it. Not an error when it is not there."""
+        if version:
+            await self.call(
+                "DeleteObject",
+                name,
+                lambda: self.client.delete_object(Bucket=self.bucket, Key=name, VersionId=version),
+            )
+        else:
+            await self.call("DeleteObject", name, lambda: self.client.delete_object(Bucket=self.bucket, Key=name))
+
+    async def objects(self, prefix: str, *, page: int = 1000) -> AsyncGenerator[ObjectInfo]:
+        """Every object under the prefix, in the store's order, ``page`` of them a request."""
+        request: ListObjectsV2RequestTypeDef = {"Bucket": self.bucket, "Prefix": prefix, "MaxKeys": page}
+        while True:
+            answer = await self.call("ListObjectsV2", prefix, lambda: self.client.list_objects_v2(**request))
+            for found in answer.get("Contents", []):
+                yield ObjectInfo(
+                    found["Key"], found["Size"], found["LastModified"].astimezone(UTC), etag_of(found.get("ETag", ""))
+                )
+            if not answer.get("NextContinuationToken"):
+                return
+            request["ContinuationToken"] = answer["NextContinuationToken"]
+
+
+def info_of(
+    name: str, answer: HeadObjectOutputTypeDef | GetObjectOutputTypeDef, *, size: int | None = None
+) -> ObjectInfo:
+    """What the answer to a HEAD says, or that to a GET; of a range, ``size`` is the whole object's."""
+    modified: datetime = answer["LastModified"]
+    version = answer.get("VersionId", "")
+    return ObjectInfo(
+        name,
+        answer["ContentLength"] if size is None else size,
+        modified.astimezone(UTC),
+        etag_of(answer.get("ETag", "")),
+        # "null" is what an object is called that was written while the bucket kept no versions.
+        "" if version == "null" else version,
+    )
+
+
+def etag_of(header: str) -> str:
+    """An ETag without its quotes; one marked weak stays as it is, for it cannot be used in a condition."""
+    return header if header.startswith("W/") else header.strip('"')

@@ -1,0 +1,164 @@
+"""The requests we make about unfinished uploads of one bucket."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+
+from ..errors import KleidiaError, StoreError, StoreForbidden, StoreUnreachable
+from .s3_bucket import MARK
+from .s3_checks import announced, checks
+from .s3_errors import code_of
+from .s3_rules import NotSupported, UploadMissing
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from types_aiobotocore_s3.type_defs import (
+        CompletedPartTypeDef,
+        CompleteMultipartUploadRequestTypeDef,
+        CreateMultipartUploadOutputTypeDef,
+        ListMultipartUploadsRequestTypeDef,
+        MultipartUploadTypeDef,
+        UploadPartOutputTypeDef,
+    )
+
+    from .s3_bucket import Bucket
+
+#: How far the store's clock may differ from ours.
+_SKEW = timedelta(minutes=1)
+
+#: A 503 that took this many seconds comes from no store that sheds load, but from one that waited for something.
+_STALLED = 30.0
+
+
+async def begin(bucket: Bucket, name: str, mark: str) -> str:
+    """Begin an upload and return its id; one that an unanswered attempt may have begun as well is aborted."""
+    started = datetime.now(UTC) - _SKEW
+    tries = 0
+
+    async def send() -> CreateMultipartUploadOutputTypeDef:
+        nonlocal tries
+        tries += 1
+        return await bucket.client.create_multipart_upload(
+            Bucket=bucket.bucket, Key=name, Metadata={MARK: mark}, **announced(bucket.settings.checksum)
+        )
+
+    kept = ""
+    try:
+        kept = (await bucket.call("CreateMultipartUpload", name, send))["UploadId"]
+    finally:
+        if tries > 1:
+            with anyio.move_on_after(bucket.settings.connect_timeout, shield=True):
+                await _abort_others(bucket, name, kept, started)
+    return kept
+
+
+async def _abort_others(bucket: Bucket, name: str, kept: str, started: datetime) -> None:
+    try:
+        async for upload in unfinished(bucket, name):
+            if upload["Key"] == name and upload["UploadId"] != kept and upload["Initiated"] >= started:
+                await abort(bucket, name, upload["UploadId"])
+    except KleidiaError:
+        return  # without the right to list uploads, or without the store: the next run aborts what is stale
+
+
+async def put_part(
+    bucket: Bucket, name: str, upload_id: str, number: int, data: bytearray, *, early: bool = False
+) -> CompletedPartTypeDef:
+    """Store one part and return what ``complete`` must know of it.
+
+    ``early`` says that part 1 is still to come, which explains a store that cannot take this one.
+    """
+    fields = await checks(bucket.settings.checksum, data)
+
+    async def send() -> UploadPartOutputTypeDef:
+        began = time.monotonic()
+        try:
+            return await bucket.client.upload_part(
+                Bucket=bucket.bucket, Key=name, UploadId=upload_id, PartNumber=number, Body=data, **fields
+            )
+        except ClientError as exc:
+            if early and code_of(exc)[1] == 503 and time.monotonic() - began > _STALLED:
+                raise _wants_ascending(bucket, number) from exc
+            raise
+
+    try:
+        answer = await bucket.call("UploadPart", name, send, attempts=bucket.settings.attempts)
+    except StoreUnreachable as exc:
+        if early and isinstance(exc.__cause__, ClientError) and code_of(exc.__cause__)[1] == 503:
+            raise _wants_ascending(bucket, number) from exc
+        raise
+    part: CompletedPartTypeDef = {"PartNumber": number, "ETag": answer["ETag"]}
+    if "ChecksumCRC32" in fields:
+        part["ChecksumCRC32"] = fields["ChecksumCRC32"]
+    return part
+
+
+def _wants_ascending(bucket: Bucket, number: int) -> StoreUnreachable:
+    return StoreUnreachable(
+        f"{bucket.settings.where} answers 503 to part {number} as long as part 1 is missing, which carries the"
+        " archive's header and goes last: it seems to want parts in ascending order (rclone serve s3 does).",
+        hint="Raise part_size until the archive fits into one part, or use another store."
+        " If it is only overloaded, try again later.",
+    )
+
+
+async def complete(bucket: Bucket, name: str, upload_id: str, parts: Sequence[CompletedPartTypeDef]) -> None:
+    """Make an object of the parts. Raises ``ObjectExists`` where the store can tell, ``UploadMissing``."""
+    request: CompleteMultipartUploadRequestTypeDef = {
+        "Bucket": bucket.bucket,
+        "Key": name,
+        "UploadId": upload_id,
+        "MultipartUpload": {"Parts": parts},
+        "IfNoneMatch": "*",
+    }
+    attempts = bucket.settings.attempts
+    send = bucket.client.complete_multipart_upload
+    try:
+        await bucket.call("CompleteMultipartUpload", name, lambda: send(**request), attempts=attempts)
+    except NotSupported:
+        del request["IfNoneMatch"]
+        await bucket.call("CompleteMultipartUpload", name, lambda: send(**request), attempts=attempts)
+
+
+async def abort(bucket: Bucket, name: str, upload_id: str) -> None:
+    """Abort an upload until the store has forgotten it: a part in flight can outlive the first abort."""
+    abort_it = partial(bucket.client.abort_multipart_upload, Bucket=bucket.bucket, Key=name, UploadId=upload_id)
+    list_it = partial(bucket.client.list_parts, Bucket=bucket.bucket, Key=name, UploadId=upload_id)
+    for pause in (0.1, 0.5, 2.0):
+        try:
+            await bucket.call("AbortMultipartUpload", name, abort_it)
+        except UploadMissing:
+            return
+        try:
+            await bucket.call("ListParts", name, list_it)
+        except (UploadMissing, StoreForbidden, NotSupported):
+            return  # gone, or not ours to ask
+        await anyio.sleep(pause)
+    raise StoreError(
+        f"{bucket.settings.where} keeps an aborted upload of {name}.",
+        hint="The next backup aborts it again; a lifecycle rule of the bucket can do so as well.",
+    )
+
+
+async def unfinished(bucket: Bucket, prefix: str) -> AsyncGenerator[MultipartUploadTypeDef]:
+    """Every unfinished upload whose object's name begins with the prefix."""
+    request: ListMultipartUploadsRequestTypeDef = {"Bucket": bucket.bucket, "Prefix": prefix}
+    client = bucket.client
+    while True:
+        try:
+            answer = await bucket.call("ListMultipartUploads", prefix, lambda: client.list_multipart_uploads(**request))
+        except UploadMissing:
+            return  # how rclone says that there are none
+        for upload in answer.get("Uploads", []):
+            yield upload
+        if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
+            return
+        request["KeyMarker"] = answer["NextKeyMarker"]
+        request["UploadIdMarker"] = answer.get("NextUploadIdMarker", "")

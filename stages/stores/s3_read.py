@@ -1,0 +1,102 @@
+"""Reading a range of one certain object."""
+
+from __future__ import annotations
+
+import re
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...pipeline.engine import MAX_CHUNK
+from ..errors import StoreError, StoreUnreachable
+from .s3_bucket import info_of
+from .s3_errors import FOREIGN, changed, translated
+from .s3_rules import OutOfRange
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
+
+    from .base import ObjectInfo
+    from .s3_bucket import Bucket
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Bytes ``start`` to before ``end`` of a certain object."""
+
+    name: str
+    start: int
+    end: int | None
+    pin: ObjectInfo | None
+
+    @property
+    def header(self) -> str:
+        if self.end is not None:
+            return f"bytes={self.start}-{max(self.end, self.start + 1) - 1}"
+        return f"bytes={self.start}-" if self.start else ""
+
+
+@asynccontextmanager
+async def opened(
+    bucket: Bucket, name: str, start: int, end: int | None, pin: ObjectInfo | None
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """As ``base.ObjectStore.get``: one attempt."""
+    wanted = _Wanted(name, start, end, pin)
+    try:
+        answer = await bucket.get(name, byte_range=wanted.header, pin=pin, attempts=1)
+    except OutOfRange:
+        if pin is not None and start < pin.size:
+            raise changed(name) from None
+        yield _nothing()
+        return
+    try:
+        async with aclosing(_chunks(answer, bucket, name, _length(answer, bucket, wanted))) as chunks:
+            yield chunks
+    finally:
+        answer["Body"].close()
+
+
+def _length(answer: GetObjectOutputTypeDef, bucket: Bucket, wanted: _Wanted) -> int:
+    """How many bytes to read; raises unless they are the range asked for, of the object asked for.
+
+    Some stores ignore If-Match, some answer a range with 200: so nothing but the answer's own headers counts.
+    """
+    first, last, whole = 0, answer["ContentLength"] - 1, answer["ContentLength"]
+    found = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
+    if found:
+        first, last, whole = (int(number) for number in found.groups())
+    pin = wanted.pin
+    if pin is not None and not pin.is_same(info_of(wanted.name, answer, size=whole)):
+        raise changed(wanted.name)
+    end = whole if wanted.end is None else min(wanted.end, whole)
+    if first != wanted.start or last + 1 < end:
+        raise StoreError(
+            f"{bucket.settings.where} sent bytes {first}-{last} of {wanted.name}, not {wanted.start}-{end - 1}.",
+            hint="It does not understand range requests: use another store.",
+        )
+    return max(end - wanted.start, 0)
+
+
+async def _chunks(answer: GetObjectOutputTypeDef, bucket: Bucket, name: str, length: int) -> AsyncGenerator[bytes]:
+    left = length
+    while left:
+        try:
+            chunk = await answer["Body"].read(min(left, MAX_CHUNK))
+        except FOREIGN as exc:
+            raise translated(exc, bucket.settings, "GetObject", name) from exc
+        if not chunk:
+            raise StoreUnreachable(
+                f"The download of {name} ended {left} bytes too early.",
+                hint="Check the network, and the store's own log.",
+            )
+        left -= len(chunk)
+        yield chunk
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
