@@ -1,0 +1,185 @@
+"""What can come of asking a vault for one secret, and how an answer's JSON is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+
+from . import jsontext
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A value, as JSON text exactly as the server wrote it. ``version`` is 0 in KV version 1, which counts none."""
+
+    value: bytes = field(repr=False)
+    version: int = 0
+    has_custom_metadata: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Version ``version`` of this secret is the newest, and was deleted or destroyed: it has no value."""
+
+    version: int
+    destroyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no such secret; or a key that has metadata only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oversize:
+    """The answer is longer than the caller takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server will not do this for this one path, however often it is asked. ``status`` is 0 when it never said."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Written, as ``version`` (0 in KV version 1)."""
+
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Somebody else wrote this secret in between; nothing was written."""
+
+
+#: The names in a folder.
+Names: TypeAlias = list[str]
+ReadResult: TypeAlias = Found | Deleted | Absent | Oversize | Refused
+WriteResult: TypeAlias = Written | Conflict | Refused
+
+
+class _Metadata(msgspec.Struct):
+    version: int = 0
+    destroyed: bool = False
+    custom_metadata: dict[str, str] | None = None
+
+
+class _Versioned(msgspec.Struct):
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    metadata: _Metadata | None = None
+
+
+class _VersionedAnswer(msgspec.Struct):
+    data: _Versioned | None = None
+    wrap_info: msgspec.Raw = msgspec.Raw(b"null")
+    errors: list[str] | None = None
+    warnings: list[str] | None = None
+
+
+class _Answer(msgspec.Struct):
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    wrap_info: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Keys(msgspec.Struct):
+    keys: list[str] = msgspec.field(default_factory=list)
+
+
+class _ListAnswer(msgspec.Struct):
+    data: _Keys | None = None
+
+
+class _WriteAnswer(msgspec.Struct):
+    data: _Metadata | None = None
+
+
+_versioned = msgspec.json.Decoder(_VersionedAnswer)
+_metadata = msgspec.json.Decoder(_Metadata)
+_plain = msgspec.json.Decoder(_Answer)
+_list = msgspec.json.Decoder(_ListAnswer)
+_write = msgspec.json.Decoder(_WriteAnswer)
+
+_NULL = b"null"
+_WRAPPED = Refused(200, "a policy demands that this answer be wrapped (min_wrapping_ttl)")
+_STRANGE = Refused(200, "the answer is not what a KV engine says")
+
+
+def read_versioned(body: bytes) -> Found | Refused:
+    """The meaning of a KV version 2 answer of status 200."""
+    try:
+        answer = _versioned.decode(body)
+    except RecursionError:  # nested deeper than the decoder goes; the server's goes to 10,000
+        answer = _deep_versioned(body)
+    except msgspec.DecodeError:
+        return _STRANGE
+    if bytes(answer.wrap_info) != _NULL:
+        return _WRAPPED
+    if answer.data is None or answer.data.metadata is None:
+        return _STRANGE
+    metadata = answer.data.metadata
+    return Found(bytes(answer.data.data), metadata.version, bool(metadata.custom_metadata))
+
+
+def missing(body: bytes) -> Deleted | Absent | Refused:
+    """The meaning of status 404: with metadata a deleted version, with an empty list of errors nothing at all."""
+    try:
+        answer = _versioned.decode(body)
+    except msgspec.DecodeError:
+        return _STRANGE
+    if answer.data is not None and answer.data.metadata is not None:
+        return Deleted(answer.data.metadata.version, answer.data.metadata.destroyed)
+    if answer.errors == []:
+        return Absent()
+    return Refused(404, ", ".join(answer.errors or answer.warnings or ["no reason given"])[:300])
+
+
+def _deep_versioned(body: bytes) -> _VersionedAnswer:
+    try:
+        data = jsontext.member(body, "data") or _NULL
+        value = jsontext.member(data, "data") or _NULL
+        metadata = _metadata.decode(jsontext.member(data, "metadata") or b"{}")
+    except (ValueError, msgspec.DecodeError):
+        return _VersionedAnswer()
+    return _VersionedAnswer(_Versioned(msgspec.Raw(value), metadata))
+
+
+def read_plain(body: bytes) -> Found | Refused:
+    """The meaning of a KV version 1 answer of status 200."""
+    try:
+        answer = _plain.decode(body)
+        value, wrapped = bytes(answer.data), bytes(answer.wrap_info) != _NULL
+    except RecursionError:
+        try:
+            value, wrapped = jsontext.member(body, "data") or _NULL, False
+        except ValueError:
+            return _STRANGE
+    except msgspec.DecodeError:
+        return _STRANGE
+    if wrapped:
+        return _WRAPPED
+    return Found(value) if value.startswith(b"{") else _STRANGE
+
+
+def read_names(body: bytes) -> Names | Refused:
+    """The names in a folder, sub-folders with a slash at their end."""
+    try:
+        answer = _list.decode(body)
+    except msgspec.DecodeError:
+        return _STRANGE
+    return _STRANGE if answer.data is None else answer.data.keys
+
+
+def written(body: bytes) -> Written | Refused:
+    """The version that a write made; KV version 1 answers with an empty body."""
+    if not body:
+        return Written()
+    try:
+        answer = _write.decode(body)
+    except msgspec.DecodeError:
+        return _STRANGE
+    return _STRANGE if answer.data is None else Written(answer.data.version)

@@ -1,0 +1,129 @@
+"""One back-off for everybody who talks to a vault.
+
+When the server says that it is too busy, twenty workers that each retry on their own keep it busy. So all requests
+pass one gate: trouble closes it for all of them, for a time that doubles with each round, and halves how many may be
+under way when it opens again; every success widens it by a little, as TCP does.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+T = TypeVar("T")
+Kind: TypeAlias = Literal["busy", "error", "sealed", "unreachable"]
+
+#: Attempts at one request while others succeed; then it is the request, not the server.
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An answer, or the lack of one, that may be better later. ``retry_after`` is what the server asks for, seconds."""
+
+    kind: Kind
+    text: str
+    retry_after: float = 0.0
+
+
+class GaveUp(Exception):
+    """Nothing succeeded for the whole budget; or, with ``alone``, everything but this one request did."""
+
+    def __init__(self, trouble: Trouble, *, alone: bool) -> None:
+        super().__init__(trouble.text)
+        self.trouble = trouble
+        self.alone = alone
+
+
+class SharedBackoff:
+    """The gate. ``workers`` is the most requests under way; ``budget``, ``base`` and ``cap`` are seconds.
+
+    ``budget`` is how long nothing may succeed, counted from the first failure, before ``GaveUp``.
+    """
+
+    def __init__(self, workers: int, *, budget: float, base: float, cap: float) -> None:
+        self.budget = budget
+        self.retries = 0
+        self.rounds = 0
+        self.paused = 0.0
+        self._workers = workers
+        self._base = base
+        self._cap = cap
+        self._limiter = anyio.CapacityLimiter(workers)
+        self._window = float(workers)
+        self._level = 0
+        self._open_at = 0.0
+        self._last_success = 0.0
+        self._failing_since: float | None = None
+
+    async def persist(self, exchange: Callable[[], Awaitable[T | Trouble]]) -> T:
+        """Repeat an exchange until it is no ``Trouble``, and return what it gave. Raises ``GaveUp``."""
+        first_failure = 0.0
+        attempt = 0
+        while True:
+            async with self._slot() as round_:
+                result = await exchange()
+            if not isinstance(result, Trouble):
+                self._succeeded(round_)
+                return result
+            attempt += 1
+            first_failure = first_failure or monotonic()
+            self._failed(round_, result)
+            if attempt >= ATTEMPTS and result.kind in {"error", "unreachable"} and self._last_success > first_failure:
+                self._failing_since = None
+                raise GaveUp(result, alone=True)
+            self.retries += 1
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[int]:
+        """Wait until the gate is open and one of its places is free; gives the round this request belongs to."""
+        while True:
+            pause = self._open_at - monotonic()
+            if pause > 0:
+                await anyio.sleep(pause)
+                continue  # it may have been closed for longer meanwhile
+            try:
+                self._limiter.acquire_nowait()
+            except anyio.WouldBlock:
+                await self._limiter.acquire()
+            if self._open_at <= monotonic():
+                break
+            self._limiter.release()  # it was closed while we queued
+        try:
+            yield self.rounds
+        finally:
+            self._limiter.release()
+
+    def _succeeded(self, round_: int) -> None:
+        self._last_success = monotonic()
+        self._failing_since = None
+        if round_ == self.rounds and (self._level or self._window < self._workers):
+            self._level = 0
+            self._window = min(self._workers, self._window + 1 / self._window)
+            self._limiter.total_tokens = int(self._window)
+
+    def _failed(self, round_: int, trouble: Trouble) -> None:
+        now = monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        left = self._failing_since + self.budget - now
+        if left <= 0 or trouble.retry_after > left:
+            raise GaveUp(trouble, alone=False)
+        pause = trouble.retry_after
+        if round_ == self.rounds:  # the first to notice; the others of this round only echo it
+            self.rounds += 1
+            self._level += 1
+            self._window = max(1.0, self._window / 2)
+            self._limiter.total_tokens = int(self._window)
+            pause += random.uniform(0, min(self._cap, self._base * 2 ** min(self._level, 16)))  # noqa: S311 - jitter
+        opens = max(self._open_at, now + min(pause, left))
+        self.paused += opens - max(self._open_at, now)
+        self._open_at = opens

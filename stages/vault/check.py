@@ -1,0 +1,56 @@
+"""Which rights a token lacks, asked before a job rather than found out in the middle of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .client import VaultClient
+    from .roots import Root
+
+#: Stands for any name: a policy that ends in ``*`` matches it, one that names single secrets does not.
+PROBE = "kleidia-backup-check"
+
+
+class _Answer(msgspec.Struct):
+    data: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
+async def check_vault(client: VaultClient, roots: Sequence[Root], *, restore: bool, undo: bool = False) -> list[str]:
+    """The rights that a backup of these roots (or a restore) needs and the token lacks, such as ``list on kv/data/*``.
+
+    ``undo`` adds what taking back newly created secrets needs. Changes nothing in the vault. Raises what every request
+    of the client raises: ``VaultSealed``, ``VaultForbidden``, ``VaultMountMissing`` and so on.
+    """
+    needed: list[tuple[str, str, list[str]]] = []
+    for root in roots:
+        versioned = await client.kv_version(root.mount) == 2
+        names = f"{root.mount}/{'metadata/' if versioned else ''}{root.folder}"
+        values = f"{root.mount}/{'data/' if versioned else ''}{root.folder}"
+        if not restore:
+            needed.append((names, names, ["list"]))
+        needed.append((values + PROBE, values + "*", ["read", "create", "update"] if restore else ["read"]))
+        if undo:
+            needed.append((names + PROBE, names + "*", ["delete"]))
+    body = msgspec.json.encode({"paths": [path for path, _, _ in needed]})
+    answer = await client.control("POST", "sys/capabilities-self", body=body)
+    if answer.status != 200:
+        return ["update on sys/capabilities-self, without which the other rights cannot be checked"]
+    held = _held(answer.body)
+    return [
+        f"{right} on {shown}"
+        for path, shown, rights in needed
+        for right in rights
+        if not {right, "root"} & set(held.get(path, ()))
+    ]
+
+
+def _held(body: bytes) -> dict[str, list[str]]:
+    try:
+        return msgspec.json.decode(body, type=_Answer).data
+    except msgspec.DecodeError:
+        return {}

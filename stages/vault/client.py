@@ -1,0 +1,277 @@
+"""A vault's KV engines: read, list, write and delete one secret, as one of few results.
+
+What concerns one path comes back as a result (``Refused`` with a reason, in the worst case); what concerns the whole
+job is raised as one of the ``VaultError`` tree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import anyio
+import msgspec
+
+from ...formats.secret import MAX_SECRET
+from ...pipeline.engine import in_thread
+from ..errors import VaultForbidden, VaultMountMissing, VaultSealed
+from . import answers, jsontext
+from .answers import Absent, Conflict, Deleted, Found, Names, Oversize, ReadResult, Refused, WriteResult, Written
+from .backoff import GaveUp, Trouble
+from .tokens import ALIVE, TokenKeeper
+from .transport import LIST_LIMIT, Transport
+from .troubles import Answer, final
+
+if TYPE_CHECKING:
+    from .settings import VaultSettings
+
+#: What an answer holds besides the value: metadata, and up to 64 pairs of custom metadata.
+_ENVELOPE = 512 * 1024
+#: Longer answers are parsed in a thread, for they may be nested deeply.
+_INLINE = 64 * 1024
+#: Seconds in which the token is revoked at the end, or not.
+_FAREWELL = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a client did so far; ``paused`` is how long the back-off kept everybody waiting, in seconds."""
+
+    requests: int
+    retries: int
+    paused: float
+    logins: int
+    renewals: int
+
+
+class _Mount(msgspec.Struct):
+    type: str = ""
+    options: dict[str, str] | None = None
+
+
+class _Mounts(msgspec.Struct):
+    secret: dict[str, _Mount] = msgspec.field(default_factory=dict)
+
+
+class _MountsAnswer(msgspec.Struct):
+    data: _Mounts = msgspec.field(default_factory=_Mounts)
+
+
+class _Health(msgspec.Struct):
+    initialized: bool = True
+    sealed: bool = False
+
+
+class VaultClient:
+    """A session with one vault. An async context manager, on asyncio.
+
+    Entering reaches the server, logs in, and starts to renew the token; leaving revokes it if it is ours. Entering
+    and every method raise ``VaultUnreachable``, ``VaultSealed`` or ``VaultError`` when nothing succeeded for the
+    budget, ``VaultForbidden`` when the login is refused or the token died for good, and ``ConfigurationError`` for
+    an address that redirects, or of something else.
+    """
+
+    def __init__(self, settings: VaultSettings) -> None:
+        self.settings = settings
+        self._transport = Transport(settings)
+        self._tokens = TokenKeeper(settings, self._transport)
+        self._versions = {root.mount: root.kv_version for root in settings.roots if root.kv_version is not None}
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        try:
+            await self._transport.persist(self._unsealed)
+            await self._tokens.start()
+        except BaseException:
+            await self._leave()
+            raise
+        self._transport.backoff.budget = self.settings.retry_budget
+        self._renewal = asyncio.create_task(self._tokens.keep(), name="vault token renewal")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([self._renewal])
+        await self._leave()
+
+    async def _leave(self) -> None:
+        with anyio.move_on_after(_FAREWELL, shield=True):
+            await self._tokens.close()
+        with anyio.CancelScope(shield=True):
+            await self._transport.__aexit__()
+
+    @property
+    def stats(self) -> Stats:
+        """Counters, at any time."""
+        backoff = self._transport.backoff
+        return Stats(
+            self._transport.requests, backoff.retries, backoff.paused, self._tokens.logins, self._tokens.renewals
+        )
+
+    async def _unsealed(self) -> Trouble | None:
+        answer = await self._transport.once("GET", "sys/seal-status", token="")
+        if isinstance(answer, Trouble):
+            return answer
+        if answer.status == 200:
+            with contextlib.suppress(msgspec.DecodeError):
+                health = msgspec.json.decode(answer.body, type=_Health)
+                if not health.initialized:
+                    raise VaultSealed(
+                        f"The vault at {self.settings.address} is not initialised.", hint="Initialise and unseal it."
+                    )
+                if health.sealed:
+                    return Trouble("sealed", "is sealed")
+        return None
+
+    # One request ----------------------------------------------------------------------------------------------
+
+    async def request(self, method: str, path: str, *, body: bytes | None = None, limit: int = LIST_LIMIT) -> Answer:
+        """Any request, with the token; a token that died is replaced once. Raises ``GaveUp`` for this request alone."""
+        token = self._tokens.token
+        answer = await self._transport.request(method, path, token=token, body=body, limit=limit)
+        if answer.status == 403 and await self._tokens.recover(token):
+            answer = await self._transport.request(method, path, token=self._tokens.token, body=body, limit=limit)
+        return answer
+
+    async def control(self, method: str, path: str, *, body: bytes | None = None) -> Answer:
+        """A request about no secret, without which the job cannot go on: what it fails with is raised."""
+        try:
+            return await self.request(method, path, body=body)
+        except GaveUp as exc:
+            raise final(self.settings.address, exc.trouble, self.settings.retry_budget) from None
+
+    # Mounts ---------------------------------------------------------------------------------------------------
+
+    async def kv_version(self, mount: str) -> int:
+        """The version of the KV engine at a mount: 1 or 2. Asked once.
+
+        Raises ``VaultMountMissing`` when there is none, ``VaultForbidden`` when the token may do nothing there.
+        """
+        if mount not in self._versions:
+            self._versions[mount] = await self._ask_version(mount)
+        return self._versions[mount]
+
+    async def _ask_version(self, mount: str) -> int:
+        answer = await self.control("GET", ALIVE)
+        try:
+            mounts = msgspec.json.decode(answer.body, type=_MountsAnswer).data.secret
+        except msgspec.DecodeError:
+            mounts = {}
+        found = mounts.get(mount + "/")
+        kv = sorted(name.rstrip("/") for name, each in mounts.items() if each.type == "kv")
+        seen = f"The token sees the KV mounts {', '.join(kv)}." if kv else "The token sees no KV mount at all."
+        if found is None:
+            probe = await self.control("LIST", f"{mount}/metadata/")
+            if probe.status == 403:
+                raise VaultForbidden(
+                    f"The token may do nothing at mount {mount!r}, or there is no such mount: a vault does not tell.",
+                    hint=f"{seen} Grant list on {mount}/metadata/* and read on {mount}/data/*, or correct the mount.",
+                )
+            raise VaultMountMissing(
+                f"There is no mount {mount!r} in the vault at {self.settings.address}.",
+                hint=f"{seen} Correct the configured root, or enable a KV engine there.",
+            )
+        if found.type not in {"kv", "generic"}:
+            raise VaultMountMissing(f"The mount {mount!r} is a {found.type} engine, not a KV engine.", hint=seen)
+        return 2 if (found.options or {}).get("version") == "2" else 1
+
+    async def _data(self, mount: str, path: str) -> str:
+        return f"{mount}/data/{path}" if await self.kv_version(mount) == 2 else f"{mount}/{path}"
+
+    async def _metadata(self, mount: str, path: str) -> str:
+        return f"{mount}/metadata/{path}" if await self.kv_version(mount) == 2 else f"{mount}/{path}"
+
+    # Secrets --------------------------------------------------------------------------------------------------
+
+    async def read(self, mount: str, path: str, *, limit: int = MAX_SECRET) -> ReadResult:
+        """The newest value of a secret; ``Oversize`` when the value has more than ``limit`` bytes."""
+        try:
+            answer = await self.request("GET", await self._data(mount, path), limit=limit + _ENVELOPE)
+        except GaveUp as exc:
+            return Refused(0, f"the server {exc.trouble.text}")
+        if answer.oversize:
+            return Oversize()
+        if answer.status == 404:
+            return self._missing(mount, answer)
+        if answer.status != 200:
+            return _refused(answer)
+        parse = answers.read_versioned if self._versions[mount] == 2 else answers.read_plain
+        found = parse(answer.body) if len(answer.body) < _INLINE else await in_thread(parse, answer.body)
+        return Oversize() if isinstance(found, Found) and len(found.value) > limit else found
+
+    async def list(self, mount: str, folder: str) -> Names | Refused:
+        """The names in a folder ("" or with a slash at its end); sub-folders have a slash at theirs."""
+        try:
+            answer = await self.request("LIST", await self._metadata(mount, folder))
+        except GaveUp as exc:
+            return Refused(0, f"the server {exc.trouble.text}")
+        if answer.oversize:
+            return Refused(200, f"more names than fit into {LIST_LIMIT >> 20} MiB")
+        if answer.status == 404:
+            nothing = self._missing(mount, answer)
+            return nothing if isinstance(nothing, Refused) else []
+        return answers.read_names(answer.body) if answer.status == 200 else _refused(answer)
+
+    async def write(self, mount: str, path: str, value: bytes, *, cas: int | None = None) -> WriteResult:
+        """Write a value (JSON text) if the newest version is ``cas``; 0 when there must be none.
+
+        ``cas`` None, and KV version 1, write whatever is there. An attempt whose answer was lost is repeated; when the
+        server then says that the version has moved on, what it holds is read and compared.
+        """
+        url = await self._data(mount, path)
+        body = value
+        if self._versions[mount] == 2:
+            options = b"" if cas is None else b',"options":{"cas":%d}' % cas
+            body = b'{"data":' + value + options + b"}"
+        try:
+            answer = await self.request("POST", url, body=body)
+        except GaveUp as exc:
+            return Refused(0, f"the server {exc.trouble.text}")
+        if answer.status in {200, 204}:
+            return answers.written(answer.body)
+        if answer.status == 404:
+            nothing = self._missing(mount, answer)
+            return nothing if isinstance(nothing, Refused) else Refused(404, "the server takes no write here")
+        if answer.status == 400 and cas is not None and "did not match the current version" in answer.errors():
+            now = await self.read(mount, path)
+            if isinstance(now, Found) and now.version == cas + 1 and jsontext.same(now.value, value, as_float=True):
+                return Written(now.version)
+            return Conflict()
+        return _refused(answer)
+
+    async def delete(self, mount: str, path: str, *, all_versions: bool = False) -> Written | Refused:
+        """Delete a secret: in KV version 2 its newest version, or with ``all_versions`` everything about it.
+
+        Deleting what is not there succeeds.
+        """
+        url = await (self._metadata if all_versions else self._data)(mount, path)
+        try:
+            answer = await self.request("DELETE", url)
+        except GaveUp as exc:
+            return Refused(0, f"the server {exc.trouble.text}")
+        if answer.status == 404:
+            nothing = self._missing(mount, answer)
+            return nothing if isinstance(nothing, Refused) else Written()
+        return Written() if answer.status in {200, 204} else _refused(answer)
+
+    def _missing(self, mount: str, answer: Answer) -> Deleted | Absent | Refused:
+        result = answers.missing(answer.body)
+        if isinstance(result, Refused) and "no handler for route" in result.reason:
+            raise VaultMountMissing(
+                f"There is no mount {mount!r} in the vault at {self.settings.address}.",
+                hint="Correct the configured root, or enable a KV engine there.",
+            )
+        if isinstance(result, Refused) and "Invalid path for a versioned K/V" in result.reason:
+            raise VaultMountMissing(
+                f"The mount {mount!r} is KV version 2, and is configured as version 1.", hint="Leave the version out."
+            )
+        return result
+
+
+def _refused(answer: Answer) -> Refused:
+    return Refused(answer.status, answer.errors() or f"the server answers {answer.status}")

@@ -1,0 +1,195 @@
+"""The fan-out sink: writes secrets into a vault with many workers, and only those that differ from what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import TYPE_CHECKING, TypeAlias
+
+import anyio
+
+from ...formats.secret import MAX_SECRET, Secret
+from ...pipeline.engine import in_thread
+from ..errors import VaultThreshold
+from . import jsontext
+from .answers import Absent, Conflict, Deleted, Found, Oversize, Refused
+from .roots import Root, check_roots, locate
+from .source import NAMED, SMALL, some
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anyio.streams.memory import MemoryObjectReceiveStream
+
+    from ...pipeline.engine import Inlet
+    from .client import VaultClient
+
+#: How often a secret that somebody else keeps writing is read again.
+_CONFLICTS = 3
+#: Values from this size on are compared in a thread.
+_INLINE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write, for a journal: told before it is sent (``after`` is None) and again when the vault confirmed it.
+
+    ``before`` is the number of the newest version before the write, deleted or not, 0 when there was none (KV
+    version 1 has no numbers: always 0). ``existed`` says whether there was a value, ``after`` which version the write
+    made. A change that is told once only may or may not have happened.
+    """
+
+    mount: str
+    path: str
+    kv_version: int
+    before: int
+    existed: bool
+    after: int | None = None
+
+
+Journal: TypeAlias = Callable[[Change], Awaitable[None]]
+
+
+@dataclass
+class WriteReport:
+    """What a ``VaultSink`` did. ``written`` counts overwritten and ``created`` ones; ``unchanged`` were equal already.
+
+    ``failed`` are pairs of archive path and reason, ``NAMED`` of them at most. ``seconds`` is how long it took.
+    """
+
+    total: int = 0
+    written: int = 0
+    created: int = 0
+    unchanged: int = 0
+    failed_count: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def warnings(self) -> list[str]:
+        """What an operator should know, one sentence each."""
+        if not self.failed_count:
+            return []
+        return [f"{self.failed_count} of {self.total} secrets could not be written: {some(self.failed)}."]
+
+
+class VaultSink:
+    """Writes every secret to its place below the roots. ``report`` is complete after the run.
+
+    Raises ``VaultThreshold`` at the end when half of the secrets or more could not be written (below, the report has
+    warnings), ``ConfigurationError`` for an archive path that no root takes, and what the client's requests raise.
+    ``journal`` is awaited before and after each write; what it raises ends the run.
+    """
+
+    name = "vault"
+
+    def __init__(
+        self, client: VaultClient, roots: Sequence[Root], *, workers: int = 20, journal: Journal | None = None
+    ) -> None:
+        check_roots(roots)
+        self.report = WriteReport()
+        #: Bytes: a secret, its live value, and the answer it came in or the request it goes out in, per worker.
+        self.working_set = 3 * (workers * SMALL + MAX_SECRET)
+        self._client = client
+        self._roots = tuple(roots)
+        self._workers = workers
+        self._journal = journal
+        self._one_large = anyio.Lock()
+
+    async def __call__(self, secrets: Inlet[Secret]) -> None:
+        """Write every secret."""
+        started = monotonic()
+        for root in self._roots:  # a missing mount shows before anything is written
+            await self._client.kv_version(root.mount)
+        hand, taken = anyio.create_memory_object_stream[Secret](0)
+        async with anyio.create_task_group() as workers, hand:
+            with taken:
+                for _ in range(self._workers):
+                    workers.start_soon(self._work, taken.clone())
+            async for secret in secrets:
+                if secret.nbytes > SMALL:
+                    await self._put(secret)  # here, where there is one at a time
+                else:
+                    await hand.send(secret)
+        self.report.seconds = monotonic() - started
+        self._judge()
+
+    def _judge(self) -> None:
+        report = self.report
+        if report.failed_count * 2 >= report.total > 0 and report.failed_count:
+            raise VaultThreshold(
+                f"{report.failed_count} of {report.total} secrets could not be written: {some(report.failed)}.",
+                hint="Below half it would have been a warning. Mend the reason and restore again.",
+                paths=tuple(path for path, _ in report.failed),
+            )
+
+    async def _work(self, secrets: MemoryObjectReceiveStream[Secret]) -> None:
+        with secrets:
+            async for secret in secrets:
+                await self._put(secret)
+
+    async def _put(self, secret: Secret) -> None:
+        report = self.report
+        root, path = locate(self._roots, secret.path)
+        report.total += 1
+        why = await self._settle(root.mount, path, secret.value)
+        if why:
+            report.failed_count += 1
+            if len(report.failed) < NAMED:
+                report.failed.append((secret.path, why))
+
+    async def _settle(self, mount: str, path: str, value: bytes) -> str:
+        """Make the live value equal; returns why that failed, or nothing."""
+        version = await self._client.kv_version(mount)
+        for attempt in range(_CONFLICTS):
+            if attempt:
+                await anyio.sleep(0.1 * attempt)  # a standby may be a little behind
+            live = await self._live(mount, path)
+            match live:
+                case Refused():
+                    return f"its live value cannot be read: {live.reason}"
+                case Oversize():
+                    return f"its live value is larger than {MAX_SECRET >> 20} MiB"
+                case Found() if await _same(live.value, value):
+                    self.report.unchanged += 1
+                    return ""
+                case Found() | Deleted():
+                    before = live.version
+                case Absent():
+                    before = 0
+            change = Change(mount, path, version, before, existed=isinstance(live, Found))
+            del live  # half of what is in memory
+            result = await self._write(change, value)
+            if isinstance(result, Refused):
+                return result.reason
+            if not isinstance(result, Conflict):
+                self.report.written += 1
+                self.report.created += not change.existed
+                return ""
+        return "somebody else keeps writing it"
+
+    async def _live(self, mount: str, path: str) -> Found | Deleted | Absent | Oversize | Refused:
+        live = await self._client.read(mount, path, limit=SMALL)
+        if isinstance(live, Oversize):
+            async with self._one_large:
+                live = await self._client.read(mount, path)
+        return live
+
+    async def _write(self, change: Change, value: bytes) -> Refused | Conflict | None:
+        if self._journal:
+            await self._journal(change)
+        cas = change.before if change.kv_version == 2 else None
+        result = await self._client.write(change.mount, change.path, value, cas=cas)
+        if isinstance(result, Refused | Conflict):
+            return result
+        if self._journal:
+            await self._journal(replace(change, after=result.version))
+        return None
+
+
+async def _same(live: bytes, value: bytes) -> bool:
+    if live == value:
+        return True
+    if len(live) + len(value) < _INLINE:
+        return jsontext.same(live, value)
+    return await in_thread(jsontext.same, live, value)

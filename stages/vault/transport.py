@@ -1,0 +1,125 @@
+"""HTTP with a vault: one session, one exchange at a time per worker, repeated while that helps."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Self, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from ..errors import ConfigurationError
+from .backoff import GaveUp, SharedBackoff, Trouble
+from .troubles import Answer, disconnected, final, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .settings import VaultSettings
+
+T = TypeVar("T")
+
+#: Seconds to wait for a connection.
+CONNECT_TIMEOUT = 10.0
+#: Largest answer to anything but a read of a secret: a folder of about a million names.
+LIST_LIMIT = 64 * 1024 * 1024
+
+
+class Transport:
+    """An HTTP session with a vault, and the back-off that everything sent to this vault shares.
+
+    An async context manager: leaving it closes the connections.
+    """
+
+    def __init__(self, settings: VaultSettings) -> None:
+        self.requests = 0
+        self.backoff = SharedBackoff(
+            settings.workers, budget=settings.start_budget, base=settings.retry_base, cap=settings.retry_cap
+        )
+        self._address = settings.address
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        headers = {"X-Vault-Request": "true"}
+        if settings.namespace:
+            headers["X-Vault-Namespace"] = settings.namespace
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.workers + 1, ssl=tls(settings)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=settings.request_timeout, sock_connect=CONNECT_TIMEOUT),
+            headers=headers,
+        )
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def request(
+        self, method: str, path: str, *, token: str, body: bytes | None = None, limit: int = LIST_LIMIT
+    ) -> Answer:
+        """Send a request to ``path`` (plain text, from behind ``/v1/``); keep ``limit`` bytes of the answer at most.
+
+        Raises ``GaveUp`` when this request fails while others do not, and otherwise what ``persist`` raises.
+        """
+        return await self.persist(lambda: self.once(method, path, token=token, body=body, limit=limit))
+
+    async def once(
+        self, method: str, path: str, *, token: str, body: bytes | None = None, limit: int = LIST_LIMIT
+    ) -> Answer | Trouble:
+        """The same, one attempt. Raises what ``judge`` and ``disconnected`` raise."""
+        self.requests += 1
+        url = URL(f"{self._address}/v1/{quoted(path)}", encoded=True)
+        try:
+            return await self._exchange(method, url, token, body, limit)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as exc:
+            return disconnected(self._address, exc)
+
+    async def persist(self, exchange: Callable[[], Awaitable[T | Trouble]]) -> T:
+        """Repeat an exchange while it gives ``Trouble``, under the shared back-off.
+
+        Raises ``VaultSealed``, ``VaultUnreachable`` or ``VaultError`` when nothing succeeded for the whole budget,
+        and ``GaveUp`` when only this exchange failed.
+        """
+        try:
+            return await self.backoff.persist(exchange)
+        except GaveUp as exc:
+            if exc.alone:
+                raise
+            raise final(self._address, exc.trouble, self.backoff.budget) from None
+
+    async def _exchange(self, method: str, url: URL, token: str, body: bytes | None, limit: int) -> Answer | Trouble:
+        assert self._session is not None, "the client is used outside its context"
+        headers = {"X-Vault-Token": token}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+            content = bytearray()
+            while chunk := await response.content.readany():
+                content += chunk
+                if len(content) > limit:
+                    response.close()
+                    return Answer(response.status, b"", oversize=True)
+            return judge(self._address, Answer(response.status, bytes(content)), response.headers)
+
+
+def quoted(path: str) -> str:
+    """A path with every name in it quoted: a vault takes any character in one, ``?``, ``#`` and ``%`` included."""
+    return "/".join(quote(name, safe="") for name in path.split("/"))
+
+
+def tls(settings: VaultSettings) -> ssl.SSLContext | bool:
+    """How to check the server's certificate. Raises ``ConfigurationError`` for an unreadable CA file."""
+    if settings.insecure_tls:
+        return False
+    if settings.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError(
+            f"The CA file {settings.ca_file} cannot be read.", hint="It holds PEM certificates; check path and rights."
+        ) from None

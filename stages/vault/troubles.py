@@ -1,0 +1,169 @@
+"""What a vault's statuses and a broken connection mean: worth another attempt, an answer, or the end of the job."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from ..errors import ConfigurationError, VaultError, VaultForbidden, VaultSealed, VaultUnreachable
+from .backoff import Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Server errors that no repetition cures: they are about this one secret.
+_LASTING = (b"value being too large", b"could not find version data", b"key too large", b"cannot unmarshal")
+
+
+class _Errors(msgspec.Struct):
+    errors: list[str] | None = None
+
+
+_ERRORS = msgspec.json.Decoder(_Errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status and a body. ``oversize`` says that the body was longer than asked for, and was not kept."""
+
+    status: int
+    body: bytes
+    oversize: bool = False
+
+    def errors(self) -> str:
+        """The server's own words on one line, shortened; empty when it has none."""
+        try:
+            return " ".join(", ".join(_ERRORS.decode(self.body).errors or ()).split())[:300]
+        except (msgspec.DecodeError, RecursionError):
+            return ""
+
+
+def judge(address: str, answer: Answer, headers: Mapping[str, str]) -> Answer | Trouble:
+    """Tell an answer from trouble that may pass.
+
+    Raises ``ConfigurationError`` for an address that belongs to something else, ``VaultSealed`` for a server that was
+    never initialised, ``VaultForbidden`` for a namespace that an administrator has locked.
+    """
+    status = answer.status
+    if status == 429:
+        return Trouble("busy", "answers 429, too many requests", retry_after(headers))
+    if status == 503:
+        return _unavailable(address, answer, headers)
+    if status in {412, 500, 502, 504} and not any(text in answer.body for text in _LASTING):
+        return Trouble("error", f"answers {status}: {answer.errors() or 'no reason given'}", retry_after(headers))
+    if status == 501:
+        raise VaultSealed(f"The vault at {address} is not initialised.", hint="Initialise and unseal it first.")
+    if status == 307:  # from a standby that cannot reach the active node, which may be back soon
+        return Trouble("error", f"redirects to {_server(headers.get('Location', ''))}")
+    if status in {301, 302, 303, 308}:
+        raise ConfigurationError(
+            f"The vault address {address} redirects to {_server(headers.get('Location', ''))}.",
+            hint="Configure the address that it redirects to; the token is not sent there unasked.",
+        )
+    return _json(address, answer) if status in {200, 400, 403, 404} else answer
+
+
+def _unavailable(address: str, answer: Answer, headers: Mapping[str, str]) -> Trouble:
+    if b"locked by an administrator" in answer.body:
+        raise VaultForbidden(
+            f"The vault at {address} has this namespace locked.", hint="Unlock it, or wait until that was done."
+        )
+    if b"sealed" in answer.body:
+        return Trouble("sealed", "is sealed", retry_after(headers))
+    return Trouble("busy", f"answers 503: {answer.errors() or 'no reason given'}", retry_after(headers))
+
+
+def _json(address: str, answer: Answer) -> Answer | Trouble:
+    if answer.oversize or (answer.body.lstrip().startswith(b"{") and answer.body.rstrip().endswith(b"}")):
+        if answer.status == 400 and b"Upgrading from non-versioned" in answer.body:
+            return Trouble("error", "is still making a mount versioned")
+        if answer.status == 404 and b"namespace not found" in answer.body:
+            raise ConfigurationError(
+                f"The vault at {address} has no such namespace.", hint="Correct the configured namespace."
+            )
+        return answer
+    if b"HTTP request to an HTTPS server" in answer.body:
+        raise ConfigurationError(
+            f"The vault at {address} speaks HTTPS only.", hint="Begin its address with https:// instead."
+        )
+    what = "something that is not JSON" if answer.body else "an empty body"
+    return Trouble("error", f"answers {answer.status} with {what}")
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that the server asks to wait, by number or by date; 0 when it does not say."""
+    value = headers.get("Retry-After", "")
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _server(location: str) -> str:
+    parts = urlsplit(location)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.scheme else "another path"
+
+
+def disconnected(address: str, exc: Exception) -> Trouble:
+    """What a failed connection means.
+
+    Raises ``VaultUnreachable`` when TLS cannot work with this server.
+    """
+    if isinstance(exc, aiohttp.ClientConnectorDNSError):
+        return Trouble("unreachable", "its host name is not known")
+    if isinstance(exc, TimeoutError):
+        return Trouble("unreachable", "no answer in time")
+    cause: BaseException | None = exc
+    while cause is not None:
+        check_tls(address, str(cause), verification=isinstance(cause, ssl.SSLCertVerificationError))
+        cause = cause.__cause__
+    if isinstance(exc, aiohttp.ClientResponseError):
+        return Trouble("error", "does not speak HTTP")
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return Trouble("unreachable", f"{exc.strerror or 'no connection'}".lower())
+    return Trouble("unreachable", "the connection was closed in the middle")
+
+
+def check_tls(address: str, text: str, *, verification: bool = False) -> None:
+    """Raise ``VaultUnreachable`` when the text of an error says that TLS cannot work with this server."""
+    if verification or "CERTIFICATE_VERIFY_FAILED" in text or "CertificateError" in text:
+        raise VaultUnreachable(
+            f"The certificate of the vault at {address} is not trusted.",
+            hint="Configure the file of the CA that issued it (ca_file), and use the host name it was issued for.",
+        )
+    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text.lower():
+        raise VaultUnreachable(
+            f"The vault at {address} does not speak TLS.", hint="Begin its address with http:// instead."
+        )
+
+
+def final(address: str, trouble: Trouble, seconds: float) -> VaultError:
+    """The error that a job ends with when trouble did not pass."""
+    match trouble.kind:
+        case "sealed":
+            return VaultSealed(f"The vault at {address} is sealed.", hint="Unseal it and run this again.")
+        case "unreachable":
+            return VaultUnreachable(
+                f"No vault answers at {address}: {trouble.text}.",
+                hint="Check that it runs, and that its address and the network are right.",
+            )
+        case "busy":
+            return VaultUnreachable(
+                f"The vault at {address} {trouble.text}; nothing else for {seconds:g} s.",
+                hint="Raise its rate limit, use fewer workers, or try when it is less busy.",
+            )
+    return VaultError(
+        f"The vault at {address} {trouble.text}; nothing else for {seconds:g} s.",
+        hint="Look into its log, and for a proxy in between that answers in its place.",
+    )
