@@ -7,6 +7,9 @@ from dataclasses import dataclass
 #: Largest JSON text of one secret, in bytes. OpenBao's raft storage takes 1 MiB by default.
 MAX_SECRET = 8 * 1024 * 1024
 
+#: Largest secret on an edge, its path included.
+MAX_ITEM = MAX_SECRET + 64 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:

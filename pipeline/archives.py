@@ -7,19 +7,19 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..formats.errors import ArchiveError
 from ..stages.archive_source import ArchiveSource, read_preamble
 from ..stages.errors import ConfigurationError, KleidiaError
 from .engine import Pipeline, in_thread
-from .job import JOB_TIMEOUT, Job, open_store, time_limit
+from .job import JOB_TIMEOUT, Job, open_store, within
 from .opening import full_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
+    from pathlib import Path
 
     from ..formats.v1 import Preamble
     from ..stages.pg.settings import PostgresSettings
@@ -59,7 +59,10 @@ async def list_archives(store: Store, *, limit: int = MAX_LISTED) -> list[Archiv
 
 
 async def inspect(name: str, store: Store) -> tuple[ObjectInfo, Preamble]:
-    """Read an archive's clear-text header by one ranged request. Raises the ``ArchiveError`` and ``StoreError`` trees."""
+    """Read an archive's clear-text header by one ranged request.
+
+    Raises the ``ArchiveError`` and ``StoreError`` trees.
+    """
     async with open_store(store) as target:
         return await read_preamble(target, full_name(target, name))
 
@@ -98,16 +101,20 @@ async def download(
 
     Raises ``ConfigurationError`` when the file exists or cannot be written, and the ``StoreError`` tree.
     """
-    if os.path.lexists(path):
+    if await in_thread(os.path.lexists, path):
         raise ConfigurationError(f"{path} exists already.", hint="Name another file, or remove that one.")
     job = Job(on_progress, None)
-    async with time_limit(timeout), open_store(store) as target:
-        info = await target.head(full_name(target, name))
-        pipeline = Pipeline()
-        pipeline.sink(_FileSink(path), pipeline.source(ArchiveSource(target, info, start=0)))
-        job.begin("verify", archive_total=info.size)
-        await job.run(pipeline, archive_bytes=lambda s: s.edge("download").bytes)
-    return info.size
+
+    async def work() -> int:
+        async with open_store(store) as target:
+            info = await target.head(full_name(target, name))
+            pipeline = Pipeline()
+            pipeline.sink(_FileSink(path), pipeline.source(ArchiveSource(target, info, start=0)))
+            job.begin("download", archive_total=info.size)
+            await job.run(pipeline, archive_bytes=lambda s: s.edge("download").bytes)
+            return info.size
+
+    return await within(timeout, work())
 
 
 class _FileSink:
@@ -123,7 +130,7 @@ class _FileSink:
         try:
             await self._write(chunks)
         except OSError as exc:
-            raise ConfigurationError(f"{self._path} cannot be written: {exc.strerror}.", hint="Name another file.") from exc
+            raise ConfigurationError(f"{self._path} cannot be written: {exc.strerror}.", hint="Name another.") from exc
         finally:
             with suppress(OSError):
                 self._part.unlink()

@@ -15,18 +15,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ..formats.v1 import NONCE_SIZE, SALT_SIZE, BackupType, Header, archive_name, encode_preamble
 from ..formats.seal import derive_key
-from ..formats.secret import MAX_SECRET
+from ..formats.secret import MAX_ITEM, Secret
+from ..formats.v1 import NONCE_SIZE, SALT_SIZE, BackupType, Header, archive_name, encode_preamble
 from ..stages.archive_sink import ArchiveSink, part_size_for
 from ..stages.codec import Assemble, Seal, Sha256, compress
 from ..stages.drain import nothing
 from ..stages.errors import ConfigurationError, ObjectExists, ObjectMissing
 from .engine import Pipeline, in_thread
-from .job import JOB_TIMEOUT, Job, check_password, open_store, time_limit
+from .job import JOB_TIMEOUT, Job, check_password, open_store, within
 from .report import BackupReport
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ..stages.pg.dump import PgDump
     from ..stages.pg.settings import PostgresSettings
     from ..stages.stores.base import ObjectStore
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from ..stages.vault.client import VaultClient
     from ..stages.vault.settings import VaultSettings
     from ..stages.vault.source import VaultSource
+    from .engine import Outlet
     from .job import Logger
     from .report import OnProgress
 
@@ -67,29 +70,32 @@ async def backup(
     """
     kind = _kind(database, vault)
     check_password(password)
+    now = datetime.now(UTC)
+    header = Header(
+        created_at=now,
+        backup_type=kind,
+        includes_db=database is not None,
+        includes_kv=vault is not None,
+        includes_audit=include_audit and database is not None,
+    )
     job = Job(on_progress, log)
-    async with time_limit(timeout), AsyncExitStack() as stack:
-        target = await stack.enter_async_context(open_store(store))
-        now = datetime.now(UTC)
-        object_name = target.prefix + name if name else archive_name(target.prefix, kind, now)
-        await _refuse_existing(target, object_name)
-        header = Header(
-            created_at=now,
-            backup_type=kind,
-            includes_db=database is not None,
-            includes_kv=vault is not None,
-            includes_audit=include_audit and database is not None,
-        )
-        sources = _Sources()
-        if database is not None:
-            await sources.add_database(database, include_audit=include_audit)
-        if vault is not None:
-            await sources.add_vault(vault, stack, allow_unreadable=allow_unreadable)
-        if aborted := await target.abort_stale(STALE_UPLOADS):
-            job.log("aborted unfinished uploads", count=aborted)
-        part_size = part_size or part_size_for(sources.estimate)
-        report = await _run(job, target, object_name, header, password, sources, part_size)
-    return report
+
+    async def work() -> BackupReport:
+        async with AsyncExitStack() as stack:
+            target = await stack.enter_async_context(open_store(store))
+            full_name = target.prefix + name if name else archive_name(target.prefix, kind, now)
+            await _refuse_existing(target, full_name)
+            sources = _Sources()
+            if database is not None:
+                await sources.add_database(database, include_audit=include_audit)
+            if vault is not None:
+                await sources.add_vault(vault, stack, allow_unreadable=allow_unreadable)
+            if aborted := await target.abort_stale(STALE_UPLOADS):
+                job.log("aborted unfinished uploads", count=aborted)
+            sink_size = part_size or part_size_for(sources.estimate)
+            return await _run(job, target, full_name, header, password, sources, sink_size)
+
+    return await within(timeout, work())
 
 
 def _kind(database: PostgresSettings | None, vault: VaultSettings | None) -> BackupType:
@@ -119,9 +125,9 @@ class _Sources:
         from ..stages.pg.dump import PgDump
         from ..stages.pg.preflight import check_backup
 
-        _, facts = await check_backup(settings)
+        tool, facts = await check_backup(settings)
         self.estimate = facts.size
-        self.dump = PgDump(settings, include_audit=include_audit)
+        self.dump = PgDump(settings, include_audit=include_audit, checked=(tool, facts))
 
     async def add_vault(self, settings: VaultSettings, stack: AsyncExitStack, *, allow_unreadable: bool) -> None:
         from ..stages.vault.client import VaultClient
@@ -159,6 +165,7 @@ async def _run(
     )
     assert sink.info is not None
     vault = sources.secrets.report if sources.secrets else None
+    dump = sources.dump.report if sources.dump else None
     return BackupReport(
         name=name,
         backup_type=header.backup_type,
@@ -169,8 +176,8 @@ async def _run(
         secrets=snapshot.edge("vault").items,
         deleted=vault.deleted if vault else 0,
         unreadable_count=vault.unreadable_count if vault else 0,
-        unreadable=tuple(vault.unreadable) if vault else (),
-        warnings=tuple(vault.warnings) if vault else (),
+        unreadable=tuple(path for path, _ in vault.unreadable) if vault else (),
+        warnings=(*(dump.warnings if dump else ()), *(vault.warnings() if vault else ())),
         seconds=job.finish(),
         stages=snapshot.stages,
     )
@@ -179,8 +186,10 @@ async def _run(
 def _wire(sources: _Sources, header: Header, seal: Seal, digest: Sha256, sink: ArchiveSink) -> Pipeline:
     """The DAG drawn at the top of this module."""
     pipeline = Pipeline()
-    sql = pipeline.source(sources.dump or nothing, name="pg_dump")
-    secrets = pipeline.source(sources.secrets or nothing, name="vault", max_item=MAX_SECRET)
+    dump: Callable[[Outlet[bytes]], Awaitable[None]] = sources.dump or nothing
+    vault: Callable[[Outlet[Secret]], Awaitable[None]] = sources.secrets or nothing
+    sql = pipeline.source(dump, name="pg_dump")
+    secrets = pipeline.source(vault, name="vault", max_item=MAX_ITEM)
     payload = pipeline.pipe(Assemble(header), sql, secrets)
     sealed = pipeline.pipe(seal, pipeline.pipe(compress, payload))
     pipeline.sink(sink, pipeline.pipe(digest, sealed))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 
 from ..stages.errors import ConfigurationError, InternalError, JobTimeout, KleidiaError
-from ..stages.stores.base import ObjectStore
 from .engine import Event, Pipeline, Snapshot, StageFailed
 from .report import Phase, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Awaitable, Callable
 
+    from ..stages.stores.base import ObjectStore
     from ..stages.stores.directory import DirectorySettings
     from ..stages.stores.s3 import S3Settings
     from .report import OnProgress
+
+T = TypeVar("T")
 
 #: Seconds a job may take, as the specification says (Parallel Processing: Job Timeout).
 JOB_TIMEOUT = 2 * 3600.0
@@ -41,12 +42,12 @@ class Job:
         self._on_progress = on_progress
         self._log = log
         self._started = self._phase_started = perf_counter()
-        self._totals: dict[str, int | None] = {}
+        self._totals: dict[str, Any] = {}
         self._counters: dict[str, Callable[[Snapshot], int]] = {}
         self.phase: Phase = "prepare"
         self.seconds: dict[str, float] = {}
 
-    def begin(self, phase: Phase, **totals: int | None) -> None:
+    def begin(self, phase: Phase, **totals: Any) -> None:
         """End the current phase and begin the next, with what is known of its totals (``sql_total=…``)."""
         self._settle()
         self.phase = phase
@@ -103,16 +104,14 @@ class Job:
         return pipeline.snapshot()
 
 
-@asynccontextmanager
-async def time_limit(seconds: float) -> AsyncIterator[None]:
-    """Raise ``JobTimeout`` when the body takes longer; it is cancelled and cleans up first."""
-    with anyio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise JobTimeout(
-            f"The job did not end within its limit of {seconds:.0f} s and was stopped.",
-            hint="Raise job_timeout in the configuration if it needs longer.",
-        )
+async def within(seconds: float, work: Awaitable[T]) -> T:
+    """Await ``work``; raise ``JobTimeout`` when it takes longer. It is cancelled, and cleans up, first."""
+    with anyio.move_on_after(seconds):
+        return await work
+    raise JobTimeout(
+        f"The job did not end within its limit of {seconds:.0f} s and was stopped.",
+        hint="Raise job_timeout in the configuration if it needs longer.",
+    )
 
 
 def open_store(store: S3Settings | DirectorySettings | ObjectStore) -> ObjectStore:

@@ -1,7 +1,7 @@
 """The half of the DAG that every reading of an archive shares, and what its failures mean.
 
-    download ─ sha256 ─ open ─ decompress ─ split ─┬─ SQL
-                                                   └─ secrets
+download ─ sha256 ─ open ─ decompress ─ split ─┬─ SQL
+└─ secrets
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..formats.errors import DamagedArchive, WrongPassword
 from ..formats.payload import encode_inner_header
 from ..formats.seal import TAG_SIZE, derive_key
-from ..formats.secret import MAX_SECRET
+from ..formats.secret import MAX_ITEM
 from ..stages.archive_source import ArchiveSource, read_preamble
 from ..stages.codec import Open, Sha256, Split, decompress
 from ..stages.drain import drain
@@ -56,7 +56,7 @@ class OpenArchive:
         hashed = pipeline.pipe(Sha256(expect=self.header.checksum), source)
         opened = pipeline.pipe(Open(self.key, self.preamble.nonce), hashed)
         payload = pipeline.pipe(decompress, opened)
-        return pipeline.split(Split(self.check_inner_header), payload, max_items=(MAX_CHUNK, MAX_SECRET))
+        return pipeline.split(Split(self.check_inner_header), payload, max_items=(MAX_CHUNK, MAX_ITEM))
 
     def check_inner_header(self, inner: dict[str, object]) -> None:
         """Compare the sealed header with the clear-text one, which nothing authenticates. Raises ``DamagedArchive``."""
@@ -68,12 +68,7 @@ class OpenArchive:
     async def check_unchanged(self) -> None:
         """Read the preamble again. Raises ``ObjectChanged`` unless it is the same object still."""
         info, preamble = await read_preamble(self.store, self.info.name)
-        if (info.etag, info.version, info.size, preamble) != (
-            self.info.etag,
-            self.info.version,
-            self.info.size,
-            self.preamble,
-        ):
+        if not info.is_same(self.info) or preamble != self.preamble:
             raise ObjectChanged(
                 f"The archive {self.info.name} was replaced while it was being read.",
                 hint="Nothing was restored. Find out who writes to this place, then start again.",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..formats.v1 import BackupType, Header
     from .engine import StageSnapshot
 
-Phase: TypeAlias = Literal["prepare", "backup", "verify", "restore", "commit"]
+Phase: TypeAlias = Literal["prepare", "backup", "verify", "restore", "commit", "download"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ OnProgress: TypeAlias = "Callable[[Progress], None] | None"
 class BackupReport:
     """A finished backup. Sizes are bytes; ``seconds`` per phase; ``stages`` says where the time went.
 
-    ``unreadable`` names secrets that could not be read (only when that was allowed; at most 100 of
+    ``unreadable`` names secrets that could not be read (only when that was allowed; at most 1000 of
     ``unreadable_count``); ``deleted`` counts secrets whose latest version is deleted or destroyed, which is no fault.
     """
 
@@ -76,7 +76,7 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreReport:
-    """A finished restore. ``failed`` names secrets that could not be written (at most 100 of ``failed_count``)."""
+    """A finished restore. ``failed`` names secrets that could not be written (at most 1000 of ``failed_count``)."""
 
     name: str
     header: Header

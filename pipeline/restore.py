@@ -10,24 +10,178 @@ its threshold: ``run()`` returns only then.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..stages.drain import drain
 from ..stages.errors import ConfigurationError
 from .engine import Pipeline
-from .job import JOB_TIMEOUT, Job, check_password, open_store, time_limit
-from .opening import open_archive
+from .job import JOB_TIMEOUT, Job, check_password, open_store, within
+from .opening import OpenArchive, open_archive
 from .report import RestoreReport
 from .verify import COUNTERS, verify_pass
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ..formats.secret import Secret
     from ..formats.v1 import Header
+    from ..stages.pg.preflight import DatabaseFacts
     from ..stages.pg.psql import PsqlSession
     from ..stages.pg.settings import PostgresSettings
+    from ..stages.pg.tools import Tool
     from ..stages.stores.base import ObjectStore
     from ..stages.stores.directory import DirectorySettings
     from ..stages.stores.s3 import S3Settings
+    from ..stages.vault.client import VaultClient
     from ..stages.vault.settings import VaultSettings
     from ..stages.vault.sink import VaultSink
+    from .engine import Inlet, Snapshot
     from .job import Logger
     from .report import OnProgress
+    from .verify import Verified
+
+
+async def restore(
+    name: str,
+    *,
+    store: S3Settings | DirectorySettings | ObjectStore,
+    password: str,
+    database: PostgresSettings | None = None,
+    vault: VaultSettings | None = None,
+    on_progress: OnProgress = None,
+    log: Logger | None = None,
+    timeout: float = JOB_TIMEOUT,  # noqa: ASYNC109 - a limit for the job, with an error of its own
+) -> RestoreReport:
+    """Bring an archive back: what it holds of a database into ``database``, of a vault into ``vault``.
+
+    Whatever it holds is overwritten there. The archive is read twice: nothing is written before the first reading
+    has verified it to its last byte. The database is restored in one transaction, committed last. A part for which no
+    target is given is left alone.
+
+    Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through. Either way the database is as
+    before. Serves the specification's section Restoring from Backup.
+    """
+    check_password(password)
+    job = Job(on_progress, log)
+
+    async def work() -> RestoreReport:
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(open_store(store))
+            archive = await open_archive(opened, name, password)
+            targets = _Targets(archive.header, database, vault)
+            await targets.check(stack)
+            verified = await verify_pass(job, archive, targets.secret_check())
+            await archive.check_unchanged()
+            await targets.open(stack)
+            snapshot = await _apply(job, archive, targets, verified)
+            return _report(job, archive, verified, targets, snapshot)
+
+    return await within(timeout, work())
+
+
+async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Verified) -> Snapshot:
+    """The second reading, and COMMIT."""
+    pipeline = Pipeline()
+    sql, secrets = archive.wire(pipeline)
+    pipeline.sink(targets.session or drain, sql, name="psql")
+    pipeline.sink(targets.sink or drain, secrets, name="vault")
+    job.begin(
+        "restore",
+        archive_total=archive.ciphertext_size,
+        sql_total=verified.sql_bytes,
+        secrets_total=verified.secrets,
+    )
+    snapshot = await job.run(pipeline, **COUNTERS)
+    job.begin("commit")
+    if targets.session:
+        await targets.session.commit()
+    return snapshot
+
+
+def _report(job: Job, archive: OpenArchive, verified: Verified, targets: _Targets, snapshot: Snapshot) -> RestoreReport:
+    vault = targets.sink.report if targets.sink else None
+    warnings = list(targets.left_alone)
+    if targets.session:
+        warnings += targets.session.report.warnings
+    if vault:
+        warnings += vault.warnings()
+    return RestoreReport(
+        name=archive.info.name,
+        header=archive.header,
+        size=archive.info.size,
+        sql_bytes=verified.sql_bytes if targets.session else 0,
+        secrets=verified.secrets if vault else 0,
+        tables=verified.tables if targets.session else 0,
+        rows=verified.rows if targets.session else 0,
+        written=vault.written if vault else 0,
+        unchanged=vault.unchanged if vault else 0,
+        failed_count=vault.failed_count if vault else 0,
+        failed=tuple(path for path, _ in vault.failed) if vault else (),
+        warnings=tuple(warnings),
+        seconds=job.finish(),
+        stages=snapshot.stages,
+    )
+
+
+@dataclass
+class _Targets:
+    """Where the archive goes: checked before anything is read, opened after everything was verified."""
+
+    header: Header
+    database: PostgresSettings | None
+    vault: VaultSettings | None
+    checked: tuple[Tool, DatabaseFacts] | None = None
+    session: PsqlSession | None = None
+    client: VaultClient | None = None
+    sink: VaultSink | None = None
+
+    def __post_init__(self) -> None:
+        self.left_alone: list[str] = []
+        if self.header.includes_db and self.database is None:
+            self.left_alone.append("The archive's database was not restored: no [database] is configured.")
+        if self.header.includes_kv and self.vault is None:
+            self.left_alone.append("The archive's secrets were not restored: no [vault] is configured.")
+        self.database = self.database if self.header.includes_db else None
+        self.vault = self.vault if self.header.includes_kv else None
+        if self.database is None and self.vault is None:
+            raise ConfigurationError(
+                f"There is nothing to restore: the archive is of type {self.header.backup_type}.",
+                hint="Configure [database], [vault] or both, as the archive has them.",
+            )
+
+    async def check(self, stack: AsyncExitStack) -> None:
+        """Connect to both and ask for what can be known before the archive is read."""
+        if self.database is not None:
+            from ..stages.pg.preflight import check_restore
+
+            self.checked = await check_restore(self.database)
+        if self.vault is not None:
+            from ..stages.vault.client import VaultClient
+
+            self.client = await stack.enter_async_context(VaultClient(self.vault))
+
+    def secret_check(self) -> Callable[[Inlet[Secret]], Awaitable[None]]:
+        """A sink for the first reading that refuses what the second could not write."""
+        if self.vault is None:
+            return drain
+        from ..stages.vault.roots import locate
+
+        roots = self.vault.roots
+
+        async def check(secrets: Inlet[Secret]) -> None:
+            async for secret in secrets:
+                locate(roots, secret.path)
+
+        return check
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Begin the transaction; nothing is written to the vault before the sink's first secret."""
+        if self.database is not None:
+            from ..stages.pg.psql import open_psql
+
+            self.session = await stack.enter_async_context(open_psql(self.database, checked=self.checked))
+        if self.vault is not None and self.client is not None:
+            from ..stages.vault.sink import VaultSink
+
+            self.sink = VaultSink(self.client, self.vault.roots, workers=self.vault.workers)

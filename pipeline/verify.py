@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..formats.errors import DamagedArchive
 from ..stages.drain import drain
 from ..stages.pg.survey import SqlSurvey
 from .engine import Pipeline
-from .job import JOB_TIMEOUT, Job, check_password, open_store, time_limit
+from .job import JOB_TIMEOUT, Job, check_password, open_store, within
 from .opening import OpenArchive, explain, open_archive
 from .report import VerifyReport
 
@@ -39,29 +40,32 @@ async def verify(
     """
     check_password(password)
     job = Job(on_progress, log)
-    async with time_limit(timeout), open_store(store) as target:
-        archive = await open_archive(target, name, password)
-        survey, snapshot = await verify_pass(job, archive)
-        report = VerifyReport(
-            name=archive.info.name,
-            size=archive.info.size,
-            header=archive.header,
-            sql_bytes=snapshot.edge("split").bytes,
-            secrets=snapshot.edge("split.2").items,
-            tables=len(survey.facts.tables),
-            rows=sum(survey.facts.rows.values()),
-            seconds=job.finish(),
-            stages=snapshot.stages,
-        )
-    return report
+
+    async def work() -> VerifyReport:
+        async with open_store(store) as target:
+            archive = await open_archive(target, name, password)
+            verified = await verify_pass(job, archive)
+            return VerifyReport(
+                name=archive.info.name,
+                size=archive.info.size,
+                header=archive.header,
+                sql_bytes=verified.sql_bytes,
+                secrets=verified.secrets,
+                tables=verified.tables,
+                rows=verified.rows,
+                seconds=job.finish(),
+                stages=verified.snapshot.stages,
+            )
+
+    return await within(timeout, work())
 
 
 async def verify_pass(
     job: Job, archive: OpenArchive, secrets: Callable[[Inlet[Secret]], Awaitable[None]] = drain
-) -> tuple[SqlSurvey, Snapshot]:
+) -> Verified:
     """The first of a restore's two readings. ``secrets`` may look at each secret, and refuse.
 
-    Returns what the SQL holds, and the counters. Raises ``WrongPassword`` and ``DamagedArchive``.
+    Raises ``WrongPassword`` and ``DamagedArchive``.
     """
     survey = SqlSurvey()
     pipeline = Pipeline()
@@ -73,7 +77,35 @@ async def verify_pass(
         snapshot = await job.run(pipeline, **COUNTERS)
     except DamagedArchive as exc:
         raise await explain(job, archive, exc) from None
-    return survey, snapshot
+    return Verified(survey, snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verified archive holds: the SQL's survey, and the counters of the reading."""
+
+    survey: SqlSurvey
+    snapshot: Snapshot
+
+    @property
+    def sql_bytes(self) -> int:
+        """Bytes of SQL."""
+        return self.snapshot.edge("split").bytes
+
+    @property
+    def secrets(self) -> int:
+        """How many secrets."""
+        return self.snapshot.edge("split.2").items
+
+    @property
+    def tables(self) -> int:
+        """How many tables the SQL creates."""
+        return len(self.survey.facts.tables)
+
+    @property
+    def rows(self) -> int:
+        """How many rows it holds."""
+        return sum(self.survey.facts.rows.values())
 
 
 #: How progress is read off the engine's counters while an archive is read.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from ..pipeline.engine import Inlet, Outlet
+
+T = TypeVar("T")
 
 
 async def drain(items: Inlet[object]) -> None:
@@ -14,5 +16,5 @@ async def drain(items: Inlet[object]) -> None:
         pass
 
 
-async def nothing(out: Outlet[object]) -> None:  # noqa: ARG001 - the outlet makes it a source
+async def nothing(out: Outlet[T]) -> None:
     """Send no item."""
