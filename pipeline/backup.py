@@ -87,7 +87,7 @@ async def backup(
             await _refuse_existing(target, full_name)
             sources = _Sources()
             if database is not None:
-                await sources.add_database(database, include_audit=include_audit)
+                await sources.add_database(database, stack, include_audit=include_audit)
             if vault is not None:
                 await sources.add_vault(vault, stack, allow_unreadable=allow_unreadable)
             if aborted := await target.abort_stale(STALE_UPLOADS):
@@ -121,11 +121,13 @@ class _Sources:
     secrets: VaultSource | None = None
     estimate: int = 0
 
-    async def add_database(self, settings: PostgresSettings, *, include_audit: bool) -> None:
+    async def add_database(self, settings: PostgresSettings, stack: AsyncExitStack, *, include_audit: bool) -> None:
         from ..stages.pg.dump import PgDump
+        from ..stages.pg.lock import hold_database
         from ..stages.pg.preflight import check_backup
 
         tool, facts = await check_backup(settings)
+        await stack.enter_async_context(hold_database(settings, "backup"))
         self.estimate = facts.size
         self.dump = PgDump(settings, include_audit=include_audit, checked=(tool, facts))
 

@@ -153,9 +153,11 @@ class _Targets:
     async def check(self, stack: AsyncExitStack) -> None:
         """Connect to both and ask for what can be known before the archive is read."""
         if self.database is not None:
+            from ..stages.pg.lock import hold_database
             from ..stages.pg.preflight import check_restore
 
             self.checked = await check_restore(self.database)
+            await stack.enter_async_context(hold_database(self.database, "restore"))
         if self.vault is not None:
             from ..stages.vault.client import VaultClient
 

@@ -31,6 +31,7 @@
     │   ├── ObjectMissing            no archive of that name
     │   ├── ObjectExists             an archive of that name is already there
     │   └── ObjectChanged            replaced between two readings
+    ├── Busy                         another job holds the same target
     ├── JobTimeout                   the job's own time limit
     └── InternalError                a bug of ours
 """
@@ -50,6 +51,7 @@ from ..formats.errors import (
 __all__ = [
     "ArchiveError",
     "BucketMissing",
+    "Busy",
     "ConfigurationError",
     "DamagedArchive",
     "DatabaseError",
@@ -176,6 +178,10 @@ class ObjectExists(StoreError):
 
 class ObjectChanged(StoreError):
     """The object was replaced between two readings."""
+
+
+class Busy(KleidiaError):
+    """Another job holds the same target: a restore excludes every other job on its database."""
 
 
 class JobTimeout(KleidiaError):

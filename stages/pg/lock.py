@@ -1,0 +1,76 @@
+"""One at a time: jobs on the same database see each other through an advisory lock.
+
+The lock belongs to a session of its own and ends with it, so a holder that died blocks nobody. Backups share it; a
+restore excludes every other job. It needs a direct connection: behind a pooler in transaction mode it locks nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import anyio
+
+from ...pipeline.engine import in_thread
+from ..errors import Busy
+from .connect import connect, one
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from .connect import Connection
+    from .settings import PostgresSettings
+
+Work: TypeAlias = Literal["backup", "restore"]
+
+#: The two numbers of our advisory lock: "KLDA" in ASCII, and the first of its kind.
+LOCK = (0x4B4C4441, 1)
+
+_HOLDERS = """
+    SELECT a.application_name, to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+    FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+    WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s AND l.objsubid = 2
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.pid <> pg_backend_pid()
+"""
+
+
+@asynccontextmanager
+async def hold_database(settings: PostgresSettings, work: Work) -> AsyncIterator[None]:
+    """Hold the database for a job. Raises ``Busy``, naming who holds it since when, and what ``connect`` raises."""
+    session = await in_thread(_acquire, settings, work)
+    try:
+        yield
+    finally:
+        with anyio.CancelScope(shield=True):
+            await in_thread(session.close)
+
+
+def _acquire(settings: PostgresSettings, work: Work) -> ExitStack:
+    with ExitStack() as stack:
+        connection = stack.enter_context(connect(settings))
+        connection.execute("SELECT set_config('application_name', %s, false)", (_name(work),))
+        if connection.info.server_version >= 140000:
+            connection.execute("SET idle_session_timeout = 0")
+        function = "pg_try_advisory_lock" if work == "restore" else "pg_try_advisory_lock_shared"
+        if not one(connection, f"SELECT {function}(%s, %s)", LOCK)[0]:
+            raise _busy(settings, connection)
+        return stack.pop_all()
+
+
+def _name(work: Work) -> str:
+    """What others are shown: application_name, 63 bytes at most."""
+    return f"kleidia-backup {work} {socket.gethostname()[:30]}:{os.getpid()}"
+
+
+def _busy(settings: PostgresSettings, connection: Connection) -> Busy:
+    holders = [
+        f"{name or 'another session'} since {since or 'some time'}"
+        for name, since in connection.execute(_HOLDERS, LOCK).fetchall()
+    ]
+    who = ", ".join(holders) or "a job that has just ended"
+    return Busy(
+        f"Another job works on this database ({settings.where()}): {who}.",
+        hint="Wait until it ended, then start again.",
+    )
