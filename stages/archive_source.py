@@ -25,15 +25,19 @@ async def read_preamble(store: ObjectStore, name: str) -> tuple[ObjectInfo, Prea
     Raises the ``ArchiveError`` and ``StoreError`` trees.
     """
     info = await store.head(name)
-    source = ArchiveSource(store, info, start=0, end=min(MAX_PREAMBLE, info.size))
+    return info, Preamble.parse(await read_range(store, info, 0, MAX_PREAMBLE))
+
+
+async def read_range(store: ObjectStore, info: ObjectInfo, start: int, size: int) -> bytes:
+    """Up to ``size`` bytes of an object from byte ``start``, held in memory. Raises the ``StoreError`` tree."""
     data = bytearray()
 
     class Collect:
         async def send(self, chunk: bytes) -> None:
             data.extend(chunk)
 
-    await source.read(Collect())
-    return info, Preamble.parse(bytes(data))
+    await ArchiveSource(store, info, start=start, end=min(start + size, info.size)).read(Collect())
+    return bytes(data)
 
 
 class ArchiveSource:
