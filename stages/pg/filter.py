@@ -13,57 +13,95 @@ if TYPE_CHECKING:
 
     from .scan import Piece
 
-#: Statements that begin or end a transaction. pg_dump writes none, and ours must stay whole.
-TRANSACTION = re.compile(
+#: Statements that begin or end a transaction, by how they begin.
+_TRANSACTION = re.compile(
     rb"(begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|prepare\s+transaction)\b", re.IGNORECASE
 )
+_LARGE_OBJECT = re.compile(rb"select\s+pg_catalog\.lo(?:_open|write|_close|_create|_put)\(", re.IGNORECASE)
 _RESTRICT = re.compile(rb"\\(?:un)?restrict\s+\w+\s*\Z")
 
-
-def refusal(piece: Piece) -> str:
-    """What makes a piece unfit for a restore, or nothing (empty)."""
-    if isinstance(piece, Meta) and not _RESTRICT.match(piece.data):
-        return f"the psql command {_shown(piece.data)}"
-    if isinstance(piece, Sql) and piece.first and (match := TRANSACTION.match(bare(piece.data))):
-        return f"the statement {_shown(match.group())}"
-    return ""
+#: What ``SqlScanner.inside`` means, in words.
+MIDDLES = {"rows": "a table's rows", "literal": "a literal", "statement": "a statement"}
 
 
-def _shown(data: bytes) -> str:
-    return " ".join(data.split()[0][:20].decode(errors="replace").split())
+class Unfit(Exception):
+    """A piece that must not be restored; the text says what it is."""
 
 
-class DumpFilter:
-    r"""Passes SQL text through; refuses what would end the transaction or leave it open in the middle of something.
+class Guard:
+    r"""Looks at every piece in turn and lets through what one transaction of ours can hold.
 
-    ``\restrict`` and ``\unrestrict`` become empty lines: the session restricts psql with a key of its own.
+    pg_dump writes large objects between a ``BEGIN`` and a ``COMMIT`` of their own (which would commit a restore half
+    way): these two are left out when nothing but large objects is between them. So are ``\restrict`` and
+    ``\unrestrict``; the session restricts psql with a key that the archive cannot know.
     """
 
     def __init__(self) -> None:
+        self._large_objects = False
+
+    def let_through(self, piece: Piece) -> bytes:
+        """The bytes to pass on, with as many lines as the piece. Raises ``Unfit``."""
+        if isinstance(piece, Meta):
+            if not _RESTRICT.match(piece.data):
+                raise Unfit(f"the psql command {_shown(piece.data)}")
+            return b"\n" * piece.data.count(b"\n")
+        if isinstance(piece, Sql) and piece.first and (statement := bare(piece.data)):
+            return self._statement(piece.data, statement)
+        return piece.data
+
+    def end(self) -> None:
+        """The text ends here. Raises ``Unfit``."""
+        if self._large_objects:
+            raise Unfit("large objects without an end")
+
+    def _statement(self, data: bytes, statement: bytes) -> bytes:
+        match = _TRANSACTION.match(statement)
+        if self._large_objects:
+            if statement == b"COMMIT;":
+                self._large_objects = False
+                return b"\n" * data.count(b"\n")
+            if match is None and not _LARGE_OBJECT.match(statement):
+                raise Unfit(f"the statement {_shown(statement)} among large objects")
+        elif statement == b"BEGIN;":
+            self._large_objects = True
+            return b"\n" * data.count(b"\n")
+        if match:
+            raise Unfit(f"the statement {_shown(match.group())}")
+        return data
+
+
+def _shown(data: bytes) -> str:
+    return data.split()[0][:20].decode(errors="replace")
+
+
+class DumpFilter:
+    """SQL text in, what psql may have of it out."""
+
+    def __init__(self) -> None:
         self._scanner = SqlScanner()
+        self._guard = Guard()
 
     def feed(self, chunk: bytes) -> bytes:
-        """What of this chunk (and of the ones before) goes to psql now. Raises ``RestoreFailed``."""
-        return b"".join(self._pass(self._scanner.feed(chunk)))
+        """What of this chunk (and of those before) goes to psql now. Raises ``RestoreFailed``."""
+        return self._pass(self._scanner.feed(chunk))
 
     def finish(self) -> bytes:
         """The rest. Raises ``RestoreFailed`` when the text ends in the middle of rows, a literal or a statement."""
-        inside = self._scanner.inside
-        if inside:
+        if inside := self._scanner.inside:
             raise RestoreFailed(
-                f"The archive's SQL ends in the middle of {_MIDDLES[inside]}: its dump was cut short.",
+                f"The archive's SQL ends in the middle of {MIDDLES[inside]}: its dump was cut short.",
                 hint="Nothing was changed. Restore from another archive.",
             )
-        return b"".join(self._pass(self._scanner.finish()))
+        return self._pass(self._scanner.finish(), last=True)
 
-    def _pass(self, pieces: Iterable[Piece]) -> Iterable[bytes]:
-        for piece in pieces:
-            if reason := refusal(piece):
-                raise RestoreFailed(
-                    f"The archive's SQL holds {reason}, which pg_dump never writes.",
-                    hint="Nothing was changed. Such an archive cannot be restored in one transaction.",
-                )
-            yield b"\n" if isinstance(piece, Meta) else piece.data
-
-
-_MIDDLES = {"rows": "a table's rows", "literal": "a literal", "statement": "a statement"}
+    def _pass(self, pieces: Iterable[Piece], *, last: bool = False) -> bytes:
+        try:
+            passed = b"".join([self._guard.let_through(piece) for piece in pieces])
+            if last:
+                self._guard.end()
+        except Unfit as exc:
+            raise RestoreFailed(
+                f"The archive's SQL holds {exc}, which cannot be restored in one transaction.",
+                hint="Nothing was changed. This archive's SQL does not come from pg_dump, or was edited.",
+            ) from None
+        return passed

@@ -117,7 +117,6 @@ class PsqlSession:
         text = "".join(f"SET {name} = 0;\n" for name in timeouts)
         text += (
             "SET client_encoding = 'UTF8';\nSET client_min_messages = warning;\n"
-            "SELECT pg_catalog.set_config('search_path', '', false) \\g /dev/null\n"
             "BEGIN;\n"
             "DO $$ BEGIN PERFORM pg_catalog.set_config('session_replication_role', 'replica', false);\n"
             "EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;\n"

@@ -51,7 +51,7 @@ _TAG = rb"\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$"
 _TOKEN = re.compile(rb"['\";()\\]|--[^\n]*|/\*|" + _NO_WORD + rb"(?:[eE]'|" + _TAG + rb")")
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 _ESCAPED = re.compile(rb"\\.|'", re.DOTALL)
-_BLANK = re.compile(rb"(?:\s+|--[^\n]*(?:\n|\Z)|/\*(?:[^*]|\*(?!/))*\*/)*")
+_BLANK = re.compile(rb"(?:\s+|--[^\n]*(?:\n|\Z))*")
 _COPY = re.compile(rb"copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL)
 _STRINGS = re.compile(rb"set\s+standard_conforming_strings\s*(?:=|to)\s*'?(on|off)", re.IGNORECASE)
 _ATOMIC = re.compile(rb"create\s+(?:or\s+replace\s+)?(?:function|procedure)\b.*\batomic\b", re.IGNORECASE | re.DOTALL)
@@ -64,8 +64,20 @@ _BODY = re.compile(
 
 def bare(statement: bytes) -> bytes:
     """A statement without the blanks and comments before it."""
-    match = _BLANK.match(statement)
-    return statement[match.end() :] if match else statement
+    at = 0
+    while (match := _BLANK.match(statement, at)) is not None:
+        at = match.end()
+        if not statement.startswith(b"/*", at):
+            break
+        depth = 0
+        for edge in _COMMENT_EDGE.finditer(statement, at):
+            depth += 1 if edge.group() == b"/*" else -1
+            if depth == 0:
+                at = edge.end()
+                break
+        else:
+            return b""
+    return statement[at:]
 
 
 class SqlScanner:
@@ -97,10 +109,8 @@ class SqlScanner:
         if self._rest:
             data = self._rest + data
         at = 0
-        limit = data.rfind(b"\n") + 1
-        if len(data) - limit > HEAD:
-            limit = self._cut(data, limit)
-        while at < limit:
+        lines = data.rfind(b"\n") + 1
+        while at < (limit := lines if at < lines else self._cut(data, at)):
             piece, at = self._step(data, at, limit)
             if piece is not None:
                 yield piece
@@ -116,17 +126,18 @@ class SqlScanner:
         if self._held:
             yield self._give(last=not bare(bytes(self._held)))
 
-    def _cut(self, data: bytes, start: int) -> int:
-        """Where to cut an overlong line so that no token is cut."""
-        cut = max(data.rfind(mark, start) for mark in (b" ", b",", b"(")) + 1
-        if self.copying or cut > start:
-            return len(data) if self.copying else cut
-        cut = len(data) - 128
-        while (dollar := data.find(b"$", cut - 66, cut)) >= 0:
-            cut = dollar
-        while data[cut - 1] in b"\\*/-eE":
-            cut -= 1
-        return cut
+    def _cut(self, data: bytes, at: int) -> int:
+        """How far an unfinished line may be scanned: not at all unless it is overlong, and then no token is cut."""
+        end = len(data)
+        if end - at <= HEAD:
+            return at
+        if self.copying:
+            return end
+        if not self._quote:
+            return max(data.rfind(mark, at) for mark in (b" ", b",", b"(", b";")) + 1 or end
+        if self._quote == b"\\'":
+            return end - (end - len(data.rstrip(b"\\"))) % 2
+        return end - len(self._quote) + 1
 
     def _step(self, data: bytes, at: int, limit: int) -> tuple[Piece | None, int]:
         if self.copying:

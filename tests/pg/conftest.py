@@ -112,7 +112,7 @@ def make_role(postgres_server: PostgresServer) -> Iterator[Callable[[Database], 
 
     yield make
     for name, database in made:
-        database.execute(f"DROP OWNED BY {name} CASCADE", f"DROP ROLE {name}")
+        database.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER", f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
 
 @pytest.fixture

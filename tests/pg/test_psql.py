@@ -1,0 +1,346 @@
+"""The psql sink against a real server: one transaction, and nothing less than all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import pytest
+
+from kleidia_backup.pipeline.engine import Inlet
+from kleidia_backup.pipeline.engine.testing import run_sink
+from kleidia_backup.stages.errors import DatabaseForbidden, DatabaseUnreachable, RestoreFailed
+from kleidia_backup.stages.pg import outcome
+from kleidia_backup.stages.pg.filter import Guard
+from kleidia_backup.stages.pg.psql import PsqlSession, open_psql
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
+
+SCHEMA = (
+    "CREATE TYPE mood AS ENUM ('glad', 'sad')",
+    "CREATE TABLE users (id serial PRIMARY KEY, name text UNIQUE, mood mood DEFAULT 'glad')",
+    "INSERT INTO users (name) SELECT E'user\\t' || n || E' \\\\. \\u2028 \\U0001F511' FROM generate_series(1, 500) n",
+    "CREATE TABLE keys (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner int REFERENCES users, boss int)",
+    "INSERT INTO keys (owner) SELECT id FROM users",
+    "ALTER TABLE keys ADD FOREIGN KEY (boss) REFERENCES keys DEFERRABLE INITIALLY DEFERRED",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM users; SELECT 2; END",
+    "CREATE FUNCTION g() RETURNS void LANGUAGE plpgsql AS 'BEGIN COMMIT; END'",
+    "SELECT lo_from_bytea(4711, decode(repeat('00ff27', 9000), 'hex'))",
+)
+SESSIONS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'kleidia-restore-%'"
+
+
+async def test_a_database_comes_back_as_it_was(db: Any, other: Any) -> None:
+    """Into an empty database and over a changed one, the dump of the copy is the dump of the original."""
+    db.execute(*SCHEMA)
+    chunks = await db.dump()
+    assert b"\nCOMMIT;\n" in b"".join(chunks)  # around the large object
+    session = await other.restore(chunks)
+    assert other.text() == db.text()
+    assert session.report.committed
+    assert session.report.replica
+    assert session.report.bytes == sum(map(len, chunks))
+    assert session.report.warnings == []
+    other.execute(
+        "DELETE FROM keys", "DELETE FROM users", "DROP FUNCTION f", "INSERT INTO users VALUES (1, 'intruder')"
+    )
+    await other.restore([b"".join(chunks)[at : at + 777] for at in range(0, session.report.bytes, 777)])
+    assert other.text() == db.text()
+
+
+async def test_nothing_is_there_before_commit_nor_without_it(db: Any, other: Any) -> None:
+    """Leaving the session without a commit rolls back, ends psql and its session on the server, and says so."""
+    db.execute(*SCHEMA)
+    chunks = await db.dump()
+    before = other.text()
+    async with open_psql(other.settings) as session:
+        await run_sink(session, chunks)
+        assert other.value("SELECT count(*) FROM pg_class WHERE relname = 'users'") == 0
+        assert other.value(f"SELECT count(*) {SESSIONS}") == 1
+    assert not session.report.committed
+    assert session.report.rolled_back
+    assert other.value(f"SELECT count(*) {SESSIONS}") == 0
+    assert other.text() == before
+
+
+async def test_a_dump_cut_anywhere_never_commits(db: Any, other: Any) -> None:
+    """Cut in the middle of rows or of a statement, it is refused and rolled back."""
+    db.execute(*SCHEMA)
+    text = b"".join(await db.dump())
+    other.execute("CREATE TABLE users (id int)", "INSERT INTO users VALUES (42)")
+    before = other.text()
+    copy = text.index(b"COPY public.users")
+    for cut, what in [
+        (text.index(b"\n", copy + 200) + 1, "a table's rows"),
+        (copy + 1234, "a table's rows"),
+        (text.index(b"CREATE TABLE public.users") + 40, "a statement"),
+        (text.index(b"00ff27"), "a statement"),
+    ]:
+        with pytest.raises(RestoreFailed, match=f"ends in the middle of {what}"):
+            await other.restore([text[:cut]])
+        assert other.text() == before
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        b"COMMIT;\n",
+        b"/* x /* y */ */ end ;\n",
+        b"Rollback; BEGIN;\n",
+        b"BEGIN;\nDROP TABLE half;\nCOMMIT;\n",
+        b"\\! touch %s\n",
+    ],
+)
+async def test_a_payload_that_would_end_the_transaction_is_refused(db: Any, tmp_path: Path, smuggled: bytes) -> None:
+    """Before psql sees it."""
+    victim = str(tmp_path / "touched").encode()
+    sql = b"CREATE TABLE half (id int);\n" + smuggled.replace(b"%s", victim) + b"CREATE TABLE rest (id int);\n"
+    with pytest.raises(RestoreFailed, match="cannot be restored in one transaction"):
+        await db.restore([sql])
+    assert db.query("SELECT relname FROM pg_class WHERE relname IN ('half', 'rest')") == []
+    assert not os.path.exists(victim)  # noqa: ASYNC240, PTH110 - a test may wait for the disk
+
+
+async def test_a_commit_that_slips_through_is_reported_loudly(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the scanner missed it: the transaction at the end is not the one at the beginning."""
+    monkeypatch.setattr(Guard, "let_through", lambda _self, piece: piece.data)
+    with pytest.raises(RestoreFailed, match="part of it may be committed"):
+        await db.restore([b"CREATE TABLE half (id int);\nCOMMIT;\nBEGIN;\nCREATE TABLE rest (id int);\n"])
+
+
+async def test_meta_commands_do_nothing_even_when_missed(
+    db: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program itself is restricted with a key that the archive cannot know."""
+    monkeypatch.setattr(Guard, "let_through", lambda _self, piece: piece.data)
+    victim = tmp_path / "touched"
+    with pytest.raises(RestoreFailed, match="restrict"):
+        await db.restore([b"SELECT 1;\n\\! touch %s\n" % str(victim).encode()])
+    assert not victim.exists()
+
+
+async def test_an_error_names_line_and_reason_but_no_row(db: Any) -> None:
+    """The line is that of the archive's SQL; values of rows are nobody's business."""
+    sql = b"CREATE TABLE t (id int PRIMARY KEY, x text);\nCOPY t (id, x) FROM stdin;\n1\tcanary\n1\tcanary\n\\.\n"
+    with pytest.raises(RestoreFailed, match=r'duplicate key value .*"t_pkey" \(COPY t, line 2\)') as caught:
+        await db.restore([sql])
+    assert "canary" not in str(caught.value)
+    with pytest.raises(
+        RestoreFailed, match=r"at line 2 of the archive's SQL: invalid input syntax for type integer"
+    ) as caught:
+        await db.restore([b"CREATE TABLE t (id int);\nINSERT INTO t VALUES ('canary');\n"])
+    assert "canary" not in str(caught.value)
+
+
+async def test_what_blocks_a_drop_is_named(db: Any) -> None:
+    """PostgreSQL's list of what depends on it is kept, and the hint says what to do."""
+    db.execute("CREATE TABLE t (id int)", "CREATE VIEW later AS SELECT * FROM t")
+    with pytest.raises(RestoreFailed, match=r"view later depends on table t\).*Drop what depends on it"):
+        await db.restore([b"DROP TABLE IF EXISTS public.t;\n"])
+    assert db.value("SELECT count(*) FROM later") == 0
+
+
+async def test_psql_killed_in_the_middle_rolls_back(db: Any, other: Any) -> None:
+    """With SIGKILL, while it is fed: an error, and the database as before."""
+    db.execute("CREATE TABLE users AS SELECT n, repeat('x', 1000) AS pad FROM generate_series(1, 20000) AS n")
+    chunks = await db.dump()
+    other.execute("CREATE TABLE users (n int)", "INSERT INTO users VALUES (42)")
+    before = other.text()
+    sessions: list[PsqlSession] = []
+
+    async def killing(sql: Inlet[bytes]) -> None:
+        child = sessions[0]._child
+        await sessions[0](_after(sql, 10, lambda: os.kill(child.pid, signal.SIGKILL)))
+
+    async def run() -> None:
+        async with open_psql(other.settings) as session:
+            sessions.append(session)
+            await run_sink(killing, chunks)
+
+    with pytest.raises(RestoreFailed, match="killed by signal 9"):
+        await run()
+    assert sessions[0].report.rolled_back
+    assert other.text() == before
+
+
+def _after(inlet: Any, count: int, action: Any) -> Any:
+    """Calls ``action`` before the item after ``count`` items is handed on."""
+
+    class Wrapped:
+        left = count
+
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> bytes:
+            self.left -= 1
+            if self.left == 0:
+                action()
+            item: bytes = await inlet.__anext__()
+            return item
+
+    return Wrapped()
+
+
+async def test_a_dead_psql_is_noticed_while_the_archive_is_slow(db: Any) -> None:
+    """Without waiting for the next chunk."""
+    with anyio.fail_after(30):
+        async with open_psql(db.settings) as session:
+            pid = session._child.pid
+
+            async def slow(sql: Inlet[bytes]) -> None:
+                os.kill(pid, signal.SIGKILL)
+                async for _ in sql:
+                    pass
+                await session(cast("Inlet[bytes]", _Never()))
+
+            with pytest.raises(RestoreFailed, match="killed by signal 9"):
+                await run_sink(slow, [b"SELECT 1;\n"])
+
+
+class _Never:
+    """An inlet on which nothing ever arrives."""
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def test_cancelling_ends_a_statement_that_runs_on_the_server(db: Any, until: Any) -> None:
+    """The server's session is ended too, not only psql: its locks are gone when the session is left."""
+    db.execute("CREATE TABLE t (id int)")
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+
+            async def run() -> None:
+                async with open_psql(db.settings) as session:
+                    await run_sink(session, [b"LOCK TABLE public.t;\nSELECT pg_catalog.pg_sleep(3600);\n"])
+
+            tasks.start_soon(run)
+            await until(lambda: db.value(f"SELECT count(*) {SESSIONS} AND wait_event = 'PgSleep'"))
+            tasks.cancel_scope.cancel()
+    assert db.value(f"SELECT count(*) {SESSIONS}") == 0
+    db.execute("DROP TABLE t")
+
+
+async def test_a_failing_upstream_rolls_back_and_keeps_its_error(db: Any) -> None:
+    """What the sink does on the way out never hides why."""
+    before = db.text()
+    with pytest.raises(ValueError, match="the seal is broken"):
+        async with open_psql(db.settings) as session:
+            await run_sink(session, [b"CREATE TABLE t (id int);\n"], ValueError("the seal is broken"))
+    assert session.report.rolled_back
+    assert db.text() == before
+
+
+async def test_a_deferred_constraint_that_fails_at_commit_is_a_rollback(db: Any, make_role: Any) -> None:
+    """COMMIT itself may fail; the outcome is known."""
+    _, theirs = make_role(db)
+    db.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    sql = (
+        b"CREATE TABLE public.a (id int PRIMARY KEY);\n"
+        b"CREATE TABLE public.b (id int REFERENCES public.a DEFERRABLE INITIALLY DEFERRED);\n"
+        b"INSERT INTO public.b VALUES (1);\n"
+    )
+    with pytest.raises(RestoreFailed, match="violates foreign key constraint"):
+        await theirs.restore([sql])
+    assert db.query("SELECT relname FROM pg_class WHERE relname IN ('a', 'b')") == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_connection_lost_during_commit_is_settled(db: Any, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """The server is asked over a second connection; killed before it is a rollback, killed after it a success."""
+    async with open_psql(db.settings) as session:
+        await run_sink(session, [b"CREATE TABLE public.t (id int);\n"])
+        if when == "before":
+            db.execute(f"SELECT pg_terminate_backend(pid, 5000) {SESSIONS}")
+            with pytest.raises((RestoreFailed, DatabaseUnreachable)):
+                await session.commit()
+        else:
+            text = "pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid())"
+            monkeypatch.setattr(session, "_marker", lambda _name, _value: f"SELECT {text};\n")
+            await session.commit()
+            assert "the server says it was committed" in session.report.warnings[-1]
+    assert session.report.committed is (when == "after")
+    assert db.value("SELECT count(*) FROM pg_class WHERE relname = 't'") == (when == "after")
+
+
+async def test_an_outcome_that_nobody_can_tell_is_said_to_be_uncertain(
+    db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the question to ask later."""
+    monkeypatch.setattr(outcome, "SETTLING", 0.2)
+    async with open_psql(db.settings) as session:
+        await run_sink(session, [b"SELECT 1;\n"])
+        os.kill(session._child.pid, signal.SIGKILL)
+        gone = db.using(conninfo="host=127.0.0.1 port=1 dbname=x user=y").settings
+        monkeypatch.setattr(session, "settings", gone)
+        with pytest.raises(outcome.CommitUncertain, match=r"SELECT txid_status\(\d+\)"):
+            await session.commit()
+        assert not session.report.committed
+
+
+async def test_commit_is_not_interrupted_by_a_cancellation(db: Any) -> None:
+    """Its outcome must be known."""
+    async with open_psql(db.settings) as session:
+        await run_sink(session, [b"CREATE TABLE public.t (id int);\n"])
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await session.commit()
+    assert session.report.committed
+    assert db.value("SELECT count(*) FROM pg_class WHERE relname = 't'") == 1
+
+
+async def test_a_role_that_may_not_set_the_replication_role_restores_all_the_same(db: Any, make_role: Any) -> None:
+    """The order of pg_dump needs no help, and the report says so; the right can be granted without a superuser."""
+    name, theirs = make_role(db)
+    db.execute(f"ALTER DATABASE {db.value('SELECT current_database()')} OWNER TO {name}")
+    theirs.execute(*SCHEMA)
+    chunks = await theirs.dump()
+    theirs.execute("DELETE FROM keys", "DELETE FROM users")
+    session = await theirs.restore(chunks)
+    assert not session.report.replica
+    assert any("session_replication_role" in warning for warning in session.report.warnings)
+    assert theirs.value("SELECT count(*) FROM keys JOIN users ON owner = users.id") == 500
+    db.execute(f"GRANT SET ON PARAMETER session_replication_role TO {name}")
+    session = await theirs.restore(chunks)
+    assert session.report.replica
+    assert session.report.warnings == []
+    assert theirs.value("SELECT count(*) FROM keys JOIN users ON owner = users.id") == 500
+
+
+async def test_psql_meets_a_wrong_password(db: Any, script: Any) -> None:
+    """The same errors as in the preflight, should it happen between the two."""
+    words = (
+        'psql: error: connection to server at "x", port 1 failed: FATAL:  password authentication failed for user "y"'
+    )
+    fake = script("psql", f"echo '{words}' >&2\nexit 2")
+    with pytest.raises(DatabaseForbidden, match="password authentication failed"):
+        async with open_psql(db.using(psql=fake).settings):
+            pass
+
+
+async def test_the_password_is_never_on_psqls_command_line(db: Any) -> None:
+    """Nor is anything but the public part of the conninfo."""
+    async with open_psql(db.settings) as session:
+        line = Path(f"/proc/{session._child.pid}/cmdline").read_bytes()  # noqa: ASYNC240 - a test may wait
+        password = db.settings.environment()["PGPASSWORD"]
+        assert password.encode() not in line
+        assert b"--no-password" in line
+
+
+async def test_floods_of_notices_and_results_do_not_block(db: Any) -> None:
+    """What the archive makes psql say is drained and bounded."""
+    sql = (
+        b"SET client_min_messages = notice;\n"
+        + b"DROP TABLE IF EXISTS public.nothing;\nSELECT repeat('x', 500);\n" * 5000
+    )
+    session = await db.restore([sql])
+    assert session.report.committed
+    assert len(session._said.text) < 10_000

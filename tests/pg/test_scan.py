@@ -1,0 +1,158 @@
+"""The SQL scanner: every byte comes out again, and it is never fooled by what looks like something else."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kleidia_backup.stages.pg.scan import HEAD, Meta, Piece, Rows, Sql, SqlScanner, bare
+
+
+def scan(*chunks: bytes) -> list[Piece]:
+    scanner = SqlScanner()
+    return [*(piece for chunk in chunks for piece in scanner.feed(chunk)), *scanner.finish()]
+
+
+def statements(*chunks: bytes) -> list[bytes]:
+    """Whole statements, with rows as ``<n>``."""
+    out: list[bytes] = []
+    whole = b""
+    rows = 0
+    for piece in scan(*chunks):
+        if isinstance(piece, Sql):
+            whole += piece.data
+            if piece.last:
+                out.append(bare(whole))
+                whole = b""
+        elif isinstance(piece, Rows):
+            rows += piece.count
+            if piece.last:
+                out.append(b"<%d>" % rows)
+                rows = 0
+        else:
+            out.append(piece.data)
+    return [statement for statement in out if statement]
+
+
+TRICKY = rb"""
+-- a comment; with 'quotes' and $dollars$ and COPY x FROM stdin;
+\restrict abc
+SELECT 'it''s; --no comment', "a;""b", E'\'; COMMIT;', 'back\';
+/* block; /* nested 'quote */ still; */ SELECT 2;
+CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $fn$ BEGIN; COMMIT; $$;$$ '
+COPY users FROM stdin;
+' END; $fn$;
+CREATE OR REPLACE FUNCTION g(a int) RETURNS int BEGIN ATOMIC SELECT CASE WHEN 1=1 THEN 1 END; SELECT 2; END;
+CREATE RULE r AS ON INSERT TO t DO ALSO (DELETE FROM a; DELETE FROM b);
+SELECT a$b$c, $1;
+COPY public.t (a, b) FROM stdin;
+1	COPY x FROM stdin;
+2	'unbalanced $$ " /*
+\\.	not the end
+3	\\x
+\.
+
+COPY empty FROM stdin WITH (FORMAT text);
+\.
+SELECT 3;
+"""
+
+
+def test_it_reads_as_psql_reads() -> None:
+    """Semicolons in literals, bodies, rules and comments end nothing; rows are counted."""
+    assert [s[:22] for s in statements(TRICKY)] == [
+        b"\\restrict abc\n",
+        b"SELECT 'it''s; --no co",
+        b"SELECT 2;",
+        b"CREATE FUNCTION f() RE",
+        b"CREATE OR REPLACE FUNC",
+        b"CREATE RULE r AS ON IN",
+        b"SELECT a$b$c, $1;",
+        b"COPY public.t (a, b) F",
+        b"<4>",
+        b"COPY empty FROM stdin ",
+        b"<0>",
+        b"SELECT 3;",
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 16, 64])
+def test_any_chunking_gives_the_same_statements_and_bytes(size: int) -> None:
+    """Nothing depends on where a chunk ends."""
+    chunks = [TRICKY[at : at + size] for at in range(0, len(TRICKY), size)]
+    assert statements(*chunks) == statements(TRICKY)
+    assert b"".join(piece.data for piece in scan(*chunks)) == TRICKY
+
+
+WORDS = st.sampled_from(
+    b"'|\"|$$|$a$|--|/*|*/|\\|;|(|)|E'|a| |\\.|SELECT|CREATE FUNCTION f() BEGIN ATOMIC|END|\xc3\xa9|$|1".split(b"|")
+    + b"\n|\n\\.\n|COPY t FROM stdin;\n".split(b"|")
+)
+
+
+@given(st.lists(WORDS, max_size=40).map(b"".join), st.data())
+def test_every_byte_comes_out_whatever_the_text(text: bytes, data: st.DataObject) -> None:
+    """Even for text that is no SQL, and for any chunking, which changes neither the bytes nor the statements."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
+    chunks = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert b"".join(piece.data for piece in scan(*chunks)) == text
+    assert statements(*chunks) == statements(text)
+
+
+def test_long_things_are_passed_on_in_pieces() -> None:
+    """A literal, a line of numbers and a row of several megabytes hold no memory, and nothing inside ends them."""
+    literal = b"SELECT '" + b"\\x00;''$$--/*" * 60_000 + b"';\n"
+    numbers = b"INSERT INTO t VALUES " + b"(1, 'a;b'), " * 60_000 + b"(2, 'c');\n"
+    escaped = b"SELECT E'" + b"\\\\\\';" * 60_000 + b"';\n"
+    body = b"SELECT $body$" + b"$bod;y" * 60_000 + b"$body$;\n"
+    row = b"COPY t FROM stdin;\n" + b"x" * 1_000_000 + b"\n\\.\n"
+    text = literal + numbers + escaped + body + row + b"SELECT 4;\n"
+    chunks = [text[at : at + 100_000] for at in range(0, len(text), 100_000)]
+    pieces = scan(*chunks)
+    assert b"".join(piece.data for piece in pieces) == text
+    assert max(len(piece.data) for piece in pieces) < 2 * HEAD + 100_000
+    assert sum(isinstance(piece, Sql) and piece.first and b"SELECT" in piece.data for piece in pieces) == 4
+    assert sum(piece.count for piece in pieces if isinstance(piece, Rows)) == 1
+
+
+def test_a_statement_behind_nested_comments_is_found() -> None:
+    """Comments nest, as they do for psql."""
+    assert bare(b" -- x\n/* a /* b */ c */ -- d\nCOMMIT") == b"COMMIT"
+    assert bare(b"/* never /* closed */") == b""
+
+
+def test_strings_with_backslashes_are_read_as_the_dump_says() -> None:
+    """After ``standard_conforming_strings = off`` a backslash escapes in every literal."""
+    assert statements(rb"SET standard_conforming_strings = off; SELECT 'a\';'; SELECT 2;")[1:] == [
+        rb"SELECT 'a\';';",
+        b"SELECT 2;",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        (b"SELECT 1;\n\n-- the end\n", ""),
+        (b"COPY t FROM stdin;\n1\n", "rows"),
+        (b"COPY t FROM stdin;\n1\n\\", "rows"),
+        (b"SELECT 'abc\n", "literal"),
+        (b"SELECT $$ ;\n", "literal"),
+        (b"CREATE TABLE t (\n", "statement"),
+        (b"SELECT 1", "statement"),
+    ],
+)
+def test_it_knows_what_it_is_in_the_middle_of(text: bytes, inside: str) -> None:
+    """A dump that was cut is recognised."""
+    scanner = SqlScanner()
+    list(scanner.feed(text))
+    assert scanner.inside == inside
+
+
+def test_meta_commands_are_told_from_statements() -> None:
+    """Also behind a statement on the same line."""
+    pieces = [piece.data for piece in scan(b"SELECT 1 \\g /tmp/x\n\\connect other\n") if isinstance(piece, Meta)]
+    assert pieces == [b"\\g /tmp/x\n", b"\\connect other\n"]
+    assert re.match(rb"\\connect", pieces[1])
