@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ GATHER = 256 * 1024
 
 #: Seconds given to pg_dump to fill the pipe between two small reads.
 PAUSE = 0.001
+
+_SERVER_SAID = re.compile(r"Error message from server: (?:ERROR: *)?(.*)")
 
 
 @dataclass
@@ -123,6 +126,10 @@ class PgDump:
         lines = [line.removeprefix("pg_dump: ") for line in said.splitlines() if line.strip()]
         what = next((line for line in lines if line.startswith("error: ")), lines[-1] if lines else "it gave no reason")
         hint = "Nothing was stored. Check the server's log; then try again."
+        if reason := _SERVER_SAID.search(said):
+            what = reason.group(1)
+        if "invalid byte sequence" in said:
+            hint = "The database holds text that is not UTF-8, as SQL_ASCII allows: repair those rows, or convert it."
         if "out of shared memory" in said:
             hint = "Raise max_locks_per_transaction on the server: a dump locks every table at once."
         return DumpFailed(f"pg_dump {how}: {what.removeprefix('error: ')}.", hint=hint)

@@ -1,0 +1,140 @@
+"""Backup, wreck, restore, compare: against real servers and every kind of store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kleidia_backup import (
+    ConfigurationError,
+    DirectorySettings,
+    Progress,
+    Root,
+    S3Settings,
+    backup,
+    delete,
+    download,
+    inspect,
+    list_archives,
+    restore,
+    verify,
+)
+from kleidia_backup.formats.v1 import archive_name
+from kleidia_backup.service.demo.s3 import Bucket
+from kleidia_backup.stages.stores.s3 import S3Store
+
+from .conftest import PASSWORD, System, wreck
+
+pytestmark = pytest.mark.anyio
+
+
+def s3(bucket: Bucket) -> S3Settings:
+    return S3Settings(
+        endpoint=bucket.server.endpoint,
+        region="us-east-1",
+        bucket=bucket.name,
+        prefix="backups/",
+        access_key_id=bucket.server.access_key,
+        secret_access_key=bucket.server.secret_key,
+        path_style=True,
+    )
+
+
+@pytest.mark.parametrize("kind", ["directory", "moto", "rclone"])
+async def test_everything_comes_back(system: System, kind: str, bucket: Bucket, rclone_bucket: Bucket) -> None:
+    """Rows and secrets are as at the backup, the job history is as at the restore, and the reports say what happened."""
+    store = {"directory": system.store, "moto": s3(bucket), "rclone": s3(rclone_bucket)}[kind]
+    seen: list[Progress] = []
+    made = await backup(
+        database=system.postgres, vault=system.vault, store=store, password=PASSWORD, on_progress=seen.append
+    )
+    assert made.name == archive_name("backups/", "full", made.created_at)
+    assert (made.secrets, made.unreadable, made.warnings) == (33, (), ())
+    assert {progress.phase for progress in seen} >= {"backup"}
+    assert seen[-1].secrets == 33
+    rows, secrets = system.rows(), system.secrets()
+
+    system.sql("INSERT INTO backup_jobs (status, triggered_by) VALUES ('running', 50)")
+    history = system.sql("SELECT id, status FROM backup_jobs ORDER BY id")
+    wreck(system)
+    report = await restore(made.name, database=system.postgres, vault=system.vault, store=store, password=PASSWORD)
+
+    rows["backup_jobs"] = []
+    now = system.rows() | {"backup_jobs": []}
+    assert now == rows
+    assert system.secrets() == secrets
+    assert system.sql("SELECT id, status FROM backup_jobs ORDER BY id") == history
+    assert (report.secrets, report.written, report.unchanged, report.failed_count) == (33, 12, 21, 0)
+    assert report.seconds.keys() == {"prepare", "verify", "restore", "commit", "total"}
+    assert [info.name for info in await list_archives(store)] == [made.name]
+
+
+async def test_upload_in_parts_the_first_one_last(system: System, bucket: Bucket) -> None:
+    """An archive of several parts is one object with its header in front, and no upload is left open."""
+    system.sql(
+        "INSERT INTO notes (body) SELECT encode(sha512((n || 'x')::bytea), 'hex') FROM generate_series(1, 150000) n"
+    )
+    made = await backup(database=system.postgres, store=s3(bucket), password=PASSWORD, part_size=5 << 20)
+    assert made.size > 2 * (5 << 20)
+    checked = await verify(made.name, store=s3(bucket), password=PASSWORD)
+    assert (checked.size, checked.header.checksum) == (made.size, made.checksum)
+    assert checked.rows == 150_650
+    async with S3Store(s3(bucket)) as store:
+        assert await store.abort_stale(older_than=timedelta(0)) == 0
+
+
+@pytest.mark.parametrize("kind", ["database", "vault"])
+async def test_partial_archives_leave_the_other_part_alone(system: System, kind: str) -> None:
+    """A database-only archive does not touch the vault, a vault-only one not the database."""
+    parts = {"database": system.postgres} if kind == "database" else {"vault": system.vault}
+    made = await backup(store=system.store, password=PASSWORD, **parts)  # type: ignore[arg-type]
+    assert made.backup_type == kind
+    rows, secrets = system.rows(), system.secrets()
+    wreck(system)
+    wrecked = system.rows(), system.secrets()
+    await restore(made.name, database=system.postgres, vault=system.vault, store=system.store, password=PASSWORD)
+    now = system.rows(), system.secrets()
+    if kind == "database":
+        assert now[1] == wrecked[1]
+        assert now[0] | {"backup_jobs": []} == rows | {"backup_jobs": []}
+    else:
+        assert now == (wrecked[0], secrets)
+
+
+async def test_audit_logs_can_be_left_out_and_then_stay_as_they_are(system: System) -> None:
+    """Without audit logs the archive has none, and a restore keeps the live ones."""
+    made = await backup(database=system.postgres, store=system.store, password=PASSWORD, include_audit=False)
+    _, preamble = await inspect(made.name, system.store)
+    assert not preamble.header.includes_audit
+    system.sql("INSERT INTO audit_logs (action) VALUES ('later')")
+    await restore(made.name, database=system.postgres, store=system.store, password=PASSWORD)
+    assert system.sql("SELECT count(*) FROM audit_logs") == [(101,)]
+
+
+async def test_restore_elsewhere(system: System, kv_mount, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Into other mounts and another folder: the archive does not know where its secrets came from."""
+    made = await backup(vault=system.vault, store=system.store, password=PASSWORD)
+    other, keys = kv_mount(2), kv_mount(2)
+    roots = (Root("", other.path, "elsewhere/deep"), Root("yubikeys/", keys.path, "k"))
+    await restore(made.name, vault=replace(system.vault, roots=roots), store=system.store, password=PASSWORD)
+    assert other.get("elsewhere/deep/jwt-secret") == system.application.get("kleidia/jwt-secret")
+    assert keys.get("k/0007/piv") == system.yubikeys.get("0007/piv")
+    assert len(other.all()) + len(keys.all()) == 33
+
+
+async def test_download_and_delete(system: System) -> None:
+    """A download is the archive byte for byte, never over an existing file; delete removes it."""
+    made = await backup(vault=system.vault, store=system.store, password=PASSWORD)
+    target = system.directory.parent / "copy.enc"
+    assert await download(made.name, target, system.store) == made.size
+    assert target.read_bytes() == (system.directory / made.name).read_bytes()
+    with pytest.raises(ConfigurationError, match="exists already"):
+        await download(made.name, target, system.store)
+    short = made.name.removeprefix("backups/")
+    assert (
+        await verify(short, store=DirectorySettings(system.directory, prefix="backups/"), password=PASSWORD)
+    ).secrets == 33
+    await delete(short, system.store)
+    assert system.archives() == []
