@@ -1,0 +1,166 @@
+"""The commands behind the command line: each takes an ``Invocation`` and returns the exit status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from ..stages.errors import ConfigurationError, InternalError, KleidiaError
+from .config import Config, load
+from .exit_codes import exit_code
+from .stopping import Stopped, Stopper
+from .terminal import Terminal
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Awaitable, Callable
+
+    from ..pipeline.report import OnProgress, Progress
+    from ..stages.pg.settings import PostgresSettings
+    from ..stages.vault.settings import VaultSettings
+    from .settings import StoreSettings
+
+T = TypeVar("T")
+
+
+@dataclass
+class Invocation:
+    """One call of the command: what was asked for, where to say so, and the configuration, read when first needed."""
+
+    arguments: Namespace
+    terminal: Terminal
+    stopper: Stopper
+    last: Progress | None = field(default=None, repr=False)
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration; its warnings are shown once. Raises ``ConfigurationError``."""
+        config = load(self.arguments.config)
+        for warning in config.warnings:
+            self.terminal.warn(warning)
+        return config
+
+    @cached_property
+    def store(self) -> StoreSettings:
+        """The store. Raises ``ConfigurationError``."""
+        from .settings import store_settings
+
+        return store_settings(self.config)
+
+    @cached_property
+    def database(self) -> PostgresSettings | None:
+        """The database, if there is one. Raises ``ConfigurationError``."""
+        from .settings import database_settings
+
+        return database_settings(self.config)
+
+    @cached_property
+    def vault(self) -> VaultSettings | None:
+        """The vault, if there is one. Raises ``ConfigurationError``."""
+        from .settings import vault_settings
+
+        return vault_settings(self.config)
+
+    def password(self, *, twice: bool = False) -> str:
+        """The encryption password, wherever it comes from."""
+        from .password import encryption_password
+
+        given = self.arguments
+        return encryption_password(
+            self.config, self.stopper.run, twice=twice, file=given.password_file, ask=given.ask_password
+        )
+
+    @property
+    def timeout(self) -> dict[str, float]:
+        """The configured limit of a job, for the library's ``timeout``; nothing when it has the usual one."""
+        seconds = self.config.get("backup", "job_timeout", float)
+        return {} if seconds is None else {"timeout": seconds}
+
+    def job(self, start: Callable[[OnProgress], Awaitable[T]], phase: str = "") -> T:
+        """Run the command's last job, with its progress shown; ``phase`` names one that has a single phase.
+
+        A signal ends it unless it is committing, which is short, and cannot be taken back.
+        """
+
+        def see(progress: Progress) -> None:
+            self.last = progress
+            view(progress)
+
+        def too_late() -> bool:
+            return self.last is not None and self.last.phase == "commit"
+
+        with self.terminal.progress(phase) as view:
+            return self.stopper.run(lambda: start(see), last=True, too_late=too_late)
+
+
+def run(arguments: Namespace) -> int:
+    """Run the command that was asked for; whatever happens becomes one message and an exit status."""
+    terminal = Terminal(json=arguments.json, verbose=arguments.verbose, quiet=arguments.quiet)
+    with Stopper() as stopper:
+        invocation = Invocation(arguments, terminal, stopper)
+        try:
+            return _command(arguments.command)(invocation)
+        except Stopped as exc:
+            why = f" {exc.why}" if exc.why else ""
+            message = f"Stopped by {exc.by}. {_left(invocation)}{why}"
+            return terminal.failed("Stopped", message, "Run the command again when it suits.", exc.exit_code, exc)
+        except KleidiaError as exc:
+            return terminal.failed(type(exc).__name__, exc.message, exc.hint, exit_code(type(exc)), exc)
+        except Exception as exc:  # noqa: BLE001 - the last resort: an operator sees a message, not a traceback
+            return terminal.failed(
+                InternalError.__name__,
+                f"The command {arguments.command} failed in a way nobody expected: {type(exc).__name__}.",
+                "" if terminal.verbose else "Run it again with --verbose and report what it shows.",
+                exit_code(InternalError),
+                exc,
+            )
+
+
+def _command(name: str) -> Callable[[Invocation], int]:
+    from . import archive_commands, job_commands, other_commands
+
+    commands: dict[str, Callable[[Invocation], int]] = {
+        "demo": other_commands.demo,
+        "backup": job_commands.backup,
+        "restore": job_commands.restore,
+        "verify": job_commands.verify,
+        "list": archive_commands.list_,
+        "inspect": archive_commands.inspect,
+        "delete": archive_commands.delete,
+        "download": archive_commands.download,
+        "url": archive_commands.url,
+        "test-connection": other_commands.test_connection,
+        "config": other_commands.config,
+    }
+    return commands[name]
+
+
+def _left(invocation: Invocation) -> str:
+    """What a command that was stopped leaves behind."""
+    command, last = invocation.arguments.command, invocation.last
+    if command == "backup":
+        return "No archive was made, and nothing is left in the store."
+    if command == "download":
+        return "No file was written."
+    if command == "delete":
+        return "Whether the archive is gone, `kleidia-backup list` shows."
+    if command == "restore" and last is not None:
+        if last.phase == "commit":
+            return "It was ending: look whether the data is restored."
+        if last.phase == "restore" and last.secrets and "vault" in invocation.config.sections:
+            return (
+                "The database is as before. Secrets were being written to the vault: "
+                f"up to {last.secrets:,} are the archive's now."
+            )
+    return "Nothing was changed."
+
+
+def needed(part: T | None, config: Config, section: str, what: str, hint: str = "") -> T:
+    """A part of the configuration that the command cannot do without. Raises ``ConfigurationError``."""
+    from .settings import missing_section
+
+    if part is None:
+        error = missing_section(config, section, what)
+        raise ConfigurationError(error.message, hint=f"{error.hint} {hint}".rstrip())
+    return part

@@ -1,0 +1,121 @@
+"""A job's progress: bars on a terminal, otherwise a line every ten seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
+
+from . import words
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from ..pipeline.report import Progress
+
+#: Seconds between two lines.
+INTERVAL = 10.0
+
+_PHASES = {
+    "prepare": "preparing",
+    "backup": "backing up",
+    "verify": "verifying",
+    "restore": "restoring",
+    "commit": "committing",
+}
+
+
+class View(Protocol):
+    """A context manager that is told of progress."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def __call__(self, progress: Progress) -> None:
+        """Show it."""
+
+
+class Nothing:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Nothing to end."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Nothing to show."""
+
+
+class Lines(Nothing):
+    """Writes a line every ``INTERVAL`` seconds of the job. ``phase`` names a job that has a single one."""
+
+    def __init__(self, stream: TextIO, phase: str = "") -> None:
+        self._stream = stream
+        self._phase = phase
+        self._next = INTERVAL
+
+    def __call__(self, progress: Progress) -> None:
+        """Write a line, if one is due."""
+        if progress.seconds < self._next:
+            return
+        self._next = progress.seconds + INTERVAL
+        done = ", ".join(f"{name} {text}" for name, text in words.amounts(progress).items())
+        phase = self._phase or _PHASES[progress.phase]
+        self._stream.write(f"{phase}, {progress.seconds:.0f} s" + (f": {done}\n" if done else "\n"))
+        self._stream.flush()
+
+
+class Bars:
+    """Draws a bar for each of database, secrets and archive, as far as the job has them; gone at the end."""
+
+    def __init__(self, stream: TextIO, phase: str = "") -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
+
+        self._phase = phase
+        self._bars: dict[str, TaskID] = {}
+        self._shown = ""
+        self._rich = RichProgress(
+            TextColumn("{task.description:<12}"),
+            TextColumn("{task.fields[part]:<8}"),
+            BarColumn(),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            console=Console(file=stream),
+            refresh_per_second=4,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._rich.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._rich.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        """Move the bars; a new phase begins with new ones."""
+        if progress.phase != self._shown:
+            self._shown = progress.phase
+            for bar in self._bars.values():
+                self._rich.remove_task(bar)
+            self._bars = {}
+        numbers = {
+            "database": (progress.sql_bytes, progress.sql_total),
+            "secrets": (progress.secrets, progress.secrets_total),
+            "archive": (progress.archive_bytes, progress.archive_total),
+        }
+        found = words.amounts(progress)
+        if not found:  # connecting, deriving the key, committing: time passes, nothing to count
+            found, numbers[""] = {"": ""}, (0, None)
+        for part, amount in found.items():
+            done, total = numbers[part]
+            if part not in self._bars:
+                phase = "" if self._bars else (self._phase or _PHASES[progress.phase])
+                self._bars[part] = self._rich.add_task(phase, total=None, part=part, amount="")
+            total = max(done, total) if total else None
+            self._rich.update(self._bars[part], completed=done, total=total, amount=amount)
+        if "" in self._bars and "" not in found:
+            self._rich.remove_task(self._bars.pop(""))

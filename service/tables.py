@@ -1,0 +1,121 @@
+"""Results for people, as rich renderables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from . import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rich.console import RenderableType
+
+    from ..formats.v1 import Header
+    from ..pipeline.archives import ArchiveInfo, Check
+    from ..pipeline.engine import StageSnapshot
+    from ..pipeline.report import BackupReport, RestoreReport, VerifyReport
+
+
+def facts(title: str, pairs: Mapping[str, str]) -> Table:
+    """Names and values, one pair a line."""
+    table = Table(title=Text(words.printable(title), style="bold"), title_justify="left", box=None, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs.items():
+        table.add_row(name, Text(words.printable(value)))
+    return table
+
+
+def backed_up(report: BackupReport) -> Iterator[RenderableType]:
+    """What a backup made."""
+    pairs = {"archive": f"{report.name}, {words.size(report.size)}", "SHA-256": report.checksum}
+    if report.backup_type != "vault":
+        pairs["database"] = f"{words.size(report.sql_bytes)} of SQL"
+    if report.backup_type != "database":
+        pairs["secrets"] = _counted(report.secrets, {"deleted": report.deleted, "unreadable": report.unreadable_count})
+    yield facts(f"Backup complete ({report.backup_type})", {**pairs, "time": _time(report.seconds)})
+    yield stages(report.stages)
+
+
+def verified(report: VerifyReport) -> Iterator[RenderableType]:
+    """What an archive holds, all of it checked."""
+    pairs = {"archive": f"{report.name}, {words.size(report.size)}", **contents(report.header)}
+    if report.header.includes_db:
+        pairs["database"] = f"{words.size(report.sql_bytes)} of SQL, {report.tables:,} tables, {report.rows:,} rows"
+    if report.header.includes_kv:
+        pairs["secrets"] = f"{report.secrets:,}"
+    yield facts("The archive is whole: checksum, tag, gzip and JSON", {**pairs, "time": _time(report.seconds)})
+    yield stages(report.stages)
+
+
+def restored(report: RestoreReport) -> Iterator[RenderableType]:
+    """What a restore wrote."""
+    pairs = {"archive": f"{report.name}, {words.size(report.size)}", **contents(report.header)}
+    if report.sql_bytes:
+        pairs["database"] = f"{words.size(report.sql_bytes)} of SQL, {report.tables:,} tables, {report.rows:,} rows"
+    if report.secrets:
+        counts = {"written": report.written, "unchanged": report.unchanged, "failed": report.failed_count}
+        pairs["secrets"] = _counted(report.secrets, counts)
+    yield facts("Restore complete", {**pairs, "time": _time(report.seconds)})
+    yield stages(report.stages)
+
+
+def contents(header: Header) -> dict[str, str]:
+    """An archive's header in words."""
+    audit = "with" if header.includes_audit else "without"
+    return {
+        "made": words.moment(header.created_at),
+        "type": header.backup_type + (f", {audit} audit logs" if header.includes_db else ""),
+    }
+
+
+def stages(snapshots: Sequence[StageSnapshot]) -> RenderableType:
+    """Where the time went. Stages work side by side, so the rows do not add up to the whole."""
+    table = _table("where the time went", "busy", "waiting for input", "waiting for output")
+    for stage in snapshots:
+        table.add_row(stage.name, *(words.seconds(each) for each in (stage.busy, stage.waiting_in, stage.waiting_out)))
+    return table if snapshots else ""
+
+
+def archives(found: Sequence[ArchiveInfo]) -> RenderableType:
+    """The list of archives."""
+    table = _table("archive", "size", "stored", "type")
+    for each in found:
+        table.add_row(
+            Text(words.printable(each.name)),
+            words.size(each.size),
+            words.moment(each.modified),
+            each.backup_type or "?",
+        )
+    return table if found else "There are no archives."
+
+
+def checks(found: Sequence[Check]) -> Iterator[RenderableType]:
+    """What the test of the connections found."""
+    for check in found:
+        pairs = {"": check.detail, "missing": ", ".join(check.missing), "hint": check.hint}
+        title = f"{check.part}: {'ok' if check.ok else 'not ok'}"
+        yield facts(title, {name: text for name, text in pairs.items() if text})
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _counted(total: int, parts: Mapping[str, int]) -> str:
+    said = [f"{number:,} {name}" for name, number in parts.items() if number]
+    return f"{total:,}" + (f" ({', '.join(said)})" if said else "")
+
+
+def _time(seconds: Mapping[str, Any]) -> str:
+    phases = [f"{name} {words.seconds(each)}" for name, each in seconds.items() if name != "total"]
+    return words.seconds(seconds.get("total", 0.0)) + (f" ({', '.join(phases)})" if phases else "")

@@ -1,0 +1,108 @@
+"""The command's two streams: results to stdout, everything else to stderr. With ``--json`` stdout holds one object."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import words
+from .progress import Bars, Lines, Nothing, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import RenderableType
+
+    from ..pipeline.job import Logger
+
+#: Columns of a table that goes to a file or a pipe.
+_WIDTH = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """How the operator wants to be told: ``json``, ``verbose`` (a log, tracebacks), ``quiet`` (no progress)."""
+
+    json: bool = False
+    verbose: bool = False
+    quiet: bool = False
+
+    def progress(self, phase: str = "") -> View:
+        """A view of a job's progress; ``phase`` names a job that has a single one."""
+        if self.quiet:
+            return Nothing()
+        if sys.stderr.isatty() and not self.verbose:  # bars and a log would draw over each other
+            return Bars(sys.stderr, phase)
+        return Lines(sys.stderr, phase)
+
+    def log(self) -> Logger | None:
+        """The logger of ``--verbose``."""
+        if not self.verbose:
+            return None
+        # Only who asks for a log waits for structlog, and only tables for rich.
+        from .logs import logger
+
+        return logger(sys.stderr)
+
+    def warn(self, text: str) -> None:
+        """A warning, on one line."""
+        sys.stderr.write(f"warning: {words.printable(text)}\n")
+        sys.stderr.flush()
+
+    def result(self, values: dict[str, Any], shown: Iterable[RenderableType], exit_code: int = 0) -> int:
+        """The command's result: ``values`` as JSON, or what is ``shown``. Returns ``exit_code``."""
+        with _reader_may_leave():
+            if self.json:
+                _write_json({**values, "exit_code": exit_code})
+            else:
+                _show(shown)
+        return exit_code
+
+    def failed(self, kind: str, message: str, hint: str, exit_code: int, error: BaseException | None = None) -> int:
+        """An error: one line for what is wrong, one for what to do next. Returns ``exit_code``."""
+        if self.verbose and error is not None:
+            sys.stderr.write("".join(traceback.format_exception(error)))
+        message, hint = words.printable(message), words.printable(hint)
+        with _reader_may_leave():
+            if self.json:
+                _write_json({"error": {"type": kind, "message": message, "hint": hint, "exit_code": exit_code}})
+            else:
+                sys.stdout.flush()
+                sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
+                sys.stderr.flush()
+        return exit_code
+
+
+def _show(shown: Iterable[RenderableType]) -> None:
+    """Texts as they are, tables as wide as the terminal."""
+    console = None
+    for each in shown:
+        if isinstance(each, str):
+            sys.stdout.write(each.removesuffix("\n") + "\n" if each else "")
+            continue
+        if console is None:
+            from rich.console import Console
+
+            console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH)
+        console.print(each)
+    sys.stdout.flush()
+
+
+def _write_json(values: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(words.as_json(values), ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """What was done is done, whether or not anybody reads about it to the end (``… | head``)."""
+    try:
+        yield
+    except BrokenPipeError:
+        # Else the interpreter would complain when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
