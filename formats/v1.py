@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -22,8 +23,9 @@ MAX_PREAMBLE = len(MAGIC) + 4 + MAX_HEADER + SALT_SIZE + NONCE_SIZE
 #: Stands for the checksum while the ciphertext is not known yet; as long as a real one.
 NO_CHECKSUM = "0" * 64
 
-_FAMILY = b"KLEIDIA_BACKUP_V"
+_FAMILY = re.compile(rb"KLEIDIA_BACKUP_V[0-9]")
 _CHECKSUM = re.compile(r"[0-9a-fA-F]{64}")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +62,15 @@ class Header:
     def decode(cls, raw: bytes) -> Header:
         """Read a header JSON, in any key order. Raises ``DamagedArchive`` and ``UnsupportedArchive``."""
         try:
-            fields = json.loads(raw.decode())
+            fields = json.loads(raw.decode(), parse_constant=_refuse)
         except (ValueError, RecursionError):
             raise DamagedArchive("header", "The archive's header is not JSON.") from None
         if not isinstance(fields, dict):
             raise DamagedArchive("header", "The archive's header is not a JSON object.")
         version = fields.get("version")
-        if version != 1 or isinstance(version, bool):
+        if not isinstance(version, (int, float)) or isinstance(version, bool):
+            raise DamagedArchive("header", "The archive's header names no version.")
+        if version != 1:
             raise UnsupportedArchive(
                 f"The archive's header says version {str(version)[:20]}; this program reads version 1.",
                 hint="Use a newer release of kleidia-backup.",
@@ -142,12 +146,14 @@ def format_time(moment: datetime) -> str:
 
 def parse_time(text: object) -> datetime:
     """Read an RFC 3339 time with any offset and any number of digits. Raises ``DamagedArchive``."""
-    try:
-        # Go writes up to nine digits of a second; datetime takes six.
-        moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(text)))
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise DamagedArchive("header", "The archive's header has no RFC 3339 time in created_at.") from None
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match:
+        day, clock, fraction, offset = match.groups(default="")
+        # Go writes up to nine digits of a second; datetime takes six, and has no leap seconds.
+        clock = re.sub(":60$", ":59", clock)
+        with suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(f"{day}T{clock}{fraction[:7]}{offset.upper()}").astimezone(UTC)
+    raise DamagedArchive("header", "The archive's header has no RFC 3339 time in created_at.")
 
 
 def archive_name(prefix: str, kind: BackupType, moment: datetime) -> str:
@@ -155,14 +161,17 @@ def archive_name(prefix: str, kind: BackupType, moment: datetime) -> str:
     return f"{prefix}backup-{kind}-{moment.astimezone(UTC):%Y%m%d-%H%M%S}.enc"
 
 
-def _wrong_magic(data: bytes) -> NotAnArchive | UnsupportedArchive | DamagedArchive:
-    if data.startswith(_FAMILY) and len(data) >= len(MAGIC):
+def _refuse(constant: str) -> None:
+    """NaN and the infinities, which Python takes for JSON."""
+    raise ValueError(constant)
+
+
+def _wrong_magic(data: bytes) -> NotAnArchive | UnsupportedArchive:
+    if _FAMILY.match(data):
         return UnsupportedArchive(
             "This is an archive of another format version; this program reads V1.",
             hint="Use a newer release of kleidia-backup.",
         )
-    if data and MAGIC.startswith(data):
-        return DamagedArchive("header", "The archive ends inside its first bytes.")
     return NotAnArchive(
         "This file is no kleidia-backup archive: it does not begin with KLEIDIA_BACKUP_V1.",
         hint="Check the name; `kleidia-backup list` shows the archives.",
