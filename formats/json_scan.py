@@ -12,7 +12,9 @@ import re
 MAX_DEPTH = 10_000
 
 _WS = rb"[ \t\n\r]*+"
-_STRING = rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
+_CHARS = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+'
+_ESCAPE_START = rb"(?:\\(?:u[0-9a-fA-F]{0,3})?)?"
+_STRING = rb'"' + _CHARS + rb'"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?=[ \t\n\r,\]}])"
 _SCALAR = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|true|false|null)"
 
@@ -22,11 +24,15 @@ FLAT_OBJECT = re.compile(
 )
 STRING = re.compile(_STRING)
 WHITESPACE = re.compile(_WS)
+_CHARACTERS = re.compile(_CHARS)
+_PARTIAL_ESCAPE = re.compile(_ESCAPE_START + rb"\Z")
 _TOKEN = re.compile(_WS + rb"(?:([{}\[\]:,])|(" + _STRING + rb")|(" + _NUMBER + rb"|true|false|null))")
 #: What an unfinished token at the end of a buffer looks like.
 _PARTIAL = re.compile(
     _WS
-    + rb'(?:"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+(?:\\(?:u[0-9a-fA-F]{0,3})?)?'
+    + rb'(?:"'
+    + _CHARS
+    + _ESCAPE_START
     + rb"|-?[0-9]*+(?:\.[0-9]*+)?(?:[eE][+-]?[0-9]*+)?|t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?)?\Z"
 )
 
@@ -54,17 +60,23 @@ class ValueScanner:
             punctuation, string, _ = match.groups()
             if punctuation:
                 self._punctuation(punctuation)
-            elif string and self._expect in (_KEY, _KEY_OR_CLOSE):
-                self._expect = _COLON
-            elif self._expect in (_VALUE, _VALUE_OR_CLOSE):
-                self._expect = _COMMA_OR_CLOSE
             else:
-                raise MalformedJson("a value where none may be")
+                self._scalar(name=bool(string))
             if not self._open and self._expect == _COMMA_OR_CLOSE:
                 return self.at
         if not _PARTIAL.match(buffer, self.at):
             raise MalformedJson("not JSON")
+        if match := WHITESPACE.match(buffer, self.at):
+            self.at = match.end()
         return None
+
+    def _scalar(self, *, name: bool) -> None:
+        if name and self._expect in (_KEY, _KEY_OR_CLOSE):
+            self._expect = _COLON
+        elif self._expect in (_VALUE, _VALUE_OR_CLOSE):
+            self._expect = _COMMA_OR_CLOSE
+        else:
+            raise MalformedJson("a value where none may be")
 
     def _punctuation(self, token: bytes) -> None:
         expect = self._expect
@@ -84,6 +96,31 @@ class ValueScanner:
             self._expect = _COMMA_OR_CLOSE
         else:
             raise MalformedJson(f"{token.decode()} where it may not be")
+
+
+class ValueSkipper(ValueScanner):
+    """Likewise, for a value that nobody needs: it also checks strings piece by piece, so that none is held."""
+
+    _inside = False
+
+    def scan(self, buffer: bytes | bytearray) -> int | None:
+        """As ``ValueScanner.scan``; what stands before ``at`` may end inside a string."""
+        if not self._inside:
+            end = super().scan(buffer)
+            if end is not None or buffer[self.at : self.at + 1] != b'"':
+                return end
+            self._inside = True
+            self.at += 1
+        if match := _CHARACTERS.match(buffer, self.at):
+            self.at = match.end()
+        if buffer[self.at : self.at + 1] == b'"':
+            self.at += 1
+            self._inside = False
+            self._scalar(name=True)
+            return self.scan(buffer) if self._open else self.at
+        if not _PARTIAL_ESCAPE.match(buffer, self.at):
+            raise MalformedJson("not JSON")
+        return None
 
 
 def check_value(raw: bytes) -> None:

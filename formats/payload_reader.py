@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from codecs import getincrementaldecoder
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .errors import DamagedArchive
-from .json_scan import FLAT_OBJECT, STRING, WHITESPACE, MalformedJson, ValueScanner, cut_string
+from .json_scan import FLAT_OBJECT, STRING, WHITESPACE, MalformedJson, ValueScanner, ValueSkipper, cut_string
 from .secret import MAX_SECRET, Secret
 
 if TYPE_CHECKING:
@@ -99,9 +100,12 @@ class PayloadReader:
         return _decode_text(raw)
 
     def _header(self) -> Generator[None]:
+        yield from self._blank()
+        if (yield from self._null()):
+            return
         raw = yield from self._value(MAX_INNER_HEADER, "the inner header")
         try:
-            header = json.loads(raw)
+            header = json.loads(raw.decode())
         except (ValueError, RecursionError):
             raise MalformedJson("the inner header cannot be read") from None
         if not isinstance(header, dict):
@@ -126,14 +130,11 @@ class PayloadReader:
         if (yield from self._null()):
             return
         yield from self._expect(b'"')
-        yield from self._string_rest(keep=True)
-
-    def _string_rest(self, *, keep: bool) -> Generator[None]:
         while True:
             piece = self._buffer[self._at :] if self._at else self._buffer
             cut, ended = cut_string(piece)
             text = _decode_text(b'"' + piece[:cut] + b'"').encode()
-            if keep and text:
+            if text:
                 self._parts.sql.append(text)
             self._at += cut
             if ended:
@@ -146,18 +147,18 @@ class PayloadReader:
     def _skip(self) -> Generator[None]:
         """Any value, checked but not held."""
         yield from self._blank()
-        if self._buffer[self._at] == 0x22:  # "
-            self._at += 1
-            yield from self._string_rest(keep=False)
-            return
-        scanner = ValueScanner(self._at)
-        while (end := scanner.scan(self._buffer)) is None:
+        scanner = ValueSkipper(self._at)
+        utf8 = getincrementaldecoder("utf-8")()
+        while True:
+            end = scanner.scan(self._buffer)
+            utf8.decode(self._buffer[self._at : scanner.at])
             self._at = scanner.at
+            if end is not None:
+                return
             if len(self._buffer) - self._at > self._max_secret:
-                raise MalformedJson("a string of an unknown member is too long")
+                raise MalformedJson("a number of an unknown member is too long")
             yield
             scanner.at = 0
-        self._at = end
 
     def _value(self, limit: int, what: str) -> Generator[None, None, bytes]:
         """The bytes of any value of at most ``limit`` bytes."""
