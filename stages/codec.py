@@ -77,8 +77,9 @@ class Split:
                 self.header = parts.header
                 if self._check_header:
                     self._check_header(parts.header)
-            for text in parts.sql:
-                await sql.send(text)
+            for text in parts.sql:  # a piece can be longer than its chunk by what the chunk before it cut off
+                for piece in _pieces(text):
+                    await sql.send(piece)
             for secret in parts.secrets:
                 await secrets.send(secret)
         reader.finish()
