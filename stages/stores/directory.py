@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -80,7 +80,9 @@ class DirectoryStore:
         try:
             if pin is not None and not pin.is_same(info):
                 raise _changed(name)
-            yield _chunks(file, name, start, info.size if end is None else min(end, info.size))
+            last = info.size if end is None else min(end, info.size)
+            async with aclosing(_chunks(file, name, start, last)) as chunks:
+                yield chunks
         finally:
             os.close(file)
 
@@ -180,7 +182,7 @@ class DirectoryStore:
         return tuple(missing)
 
 
-async def _chunks(file: int, name: str, start: int, end: int) -> AsyncIterator[bytes]:
+async def _chunks(file: int, name: str, start: int, end: int) -> AsyncGenerator[bytes]:
     while start < end:
         with mapped(f"read {name}"):
             chunk = await in_thread(os.pread, file, min(MAX_CHUNK, end - start), start)

@@ -10,6 +10,7 @@ from ..errors import KleidiaError, StoreUnreachable
 from .base import ObjectInfo
 from .s3_calls import QUICK, call
 from .s3_checks import checks
+from .s3_errors import no_s3
 from .s3_rules import NotSupported
 
 if TYPE_CHECKING:
@@ -63,7 +64,25 @@ class Bucket:
             # bucket, and a wrong key from a missing right.
             await self.explain(name)
             raise
-        return Stored(info_of(name, answer), answer.get("Metadata", {}).get(MARK, ""))
+        return Stored(self.info_of(name, answer), answer.get("Metadata", {}).get(MARK, ""))
+
+    def info_of(
+        self, name: str, answer: HeadObjectOutputTypeDef | GetObjectOutputTypeDef, *, size: int | None = None
+    ) -> ObjectInfo:
+        """What the answer to a HEAD says, or that to a GET; of a range, ``size`` is the whole object's."""
+        modified: datetime | None = answer.get("LastModified")
+        length = answer.get("ContentLength") if size is None else size
+        if modified is None or length is None:
+            raise no_s3(self.settings)
+        version = answer.get("VersionId", "")
+        # "null" is what an object is called that was written while the bucket kept no versions.
+        return ObjectInfo(
+            name,
+            length,
+            modified.astimezone(UTC),
+            etag_of(answer.get("ETag", "")),
+            "" if version == "null" else version,
+        )
 
     async def explain(self, name: str) -> None:
         """Raise what a GET of the object's first byte is refused with, if it is."""
@@ -119,6 +138,8 @@ class Bucket:
         request: ListObjectsV2RequestTypeDef = {"Bucket": self.bucket, "Prefix": prefix, "MaxKeys": page}
         while True:
             answer = await self.call("ListObjectsV2", prefix, lambda: self.client.list_objects_v2(**request))
+            if "IsTruncated" not in answer:
+                raise no_s3(self.settings)
             for found in answer.get("Contents", []):
                 yield ObjectInfo(
                     found["Key"], found["Size"], found["LastModified"].astimezone(UTC), etag_of(found.get("ETag", ""))
@@ -126,22 +147,6 @@ class Bucket:
             if not answer.get("NextContinuationToken"):
                 return
             request["ContinuationToken"] = answer["NextContinuationToken"]
-
-
-def info_of(
-    name: str, answer: HeadObjectOutputTypeDef | GetObjectOutputTypeDef, *, size: int | None = None
-) -> ObjectInfo:
-    """What the answer to a HEAD says, or that to a GET; of a range, ``size`` is the whole object's."""
-    modified: datetime = answer["LastModified"]
-    version = answer.get("VersionId", "")
-    return ObjectInfo(
-        name,
-        answer["ContentLength"] if size is None else size,
-        modified.astimezone(UTC),
-        etag_of(answer.get("ETag", "")),
-        # "null" is what an object is called that was written while the bucket kept no versions.
-        "" if version == "null" else version,
-    )
 
 
 def etag_of(header: str) -> str:

@@ -71,9 +71,7 @@ def translated(exc: BaseException, settings: S3Settings, operation: str = "", na
             hint="Set access_key_id and secret_access_key, or give AWS's default credential chain something to find.",
         )
     if isinstance(exc, ResponseParserError):
-        return StoreError(
-            f"What answers at {settings.where} does not speak S3.", hint="Check endpoint: its host, port and path."
-        )
+        return no_s3(settings)
     if is_transient(exc) or isinstance(exc, boto.SSLError):
         return unreachable(exc, settings.where)
     return ConfigurationError(
@@ -109,9 +107,25 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
         "region": f"; it is in {region}" if region else "",
     }
     text, hint = rule.text.format(**values), rule.hint.format(**values)
+    if _is_page(exc):
+        hint = "It answered with a web page: check endpoint, and any proxy between here and the store."
     if rule.error is RightMissing:
         return RightMissing(text, hint=f"{hint} The store said: {said}" if said else hint, action=action)
     return rule.error(text, hint=hint)
+
+
+def _is_page(exc: boto.ClientError) -> bool:
+    """Whether the answer was a web page; that to a HEAD has no body, whatever its header says."""
+    about = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    is_html = str(about.get("content-type", "")).startswith("text/html")
+    return is_html and code_of(exc)[0].isdecimal() and exc.operation_name != "HeadObject"
+
+
+def no_s3(settings: S3Settings) -> StoreError:
+    """Something answers, and its answers lack what every S3 says."""
+    return StoreError(
+        f"What answers at {settings.where} does not speak S3.", hint="Check endpoint: its host, port and path."
+    )
 
 
 def changed(name: str) -> ObjectChanged:

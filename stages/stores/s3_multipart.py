@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from ..errors import KleidiaError, StoreError, StoreForbidden, StoreUnreachable
 from .s3_bucket import MARK
 from .s3_checks import announced, checks
-from .s3_errors import code_of
+from .s3_errors import code_of, no_s3
 from .s3_rules import NotSupported, UploadMissing
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ async def begin(bucket: Bucket, name: str, mark: str) -> str:
 
     kept = ""
     try:
-        kept = (await bucket.call("CreateMultipartUpload", name, send))["UploadId"]
+        kept = (await bucket.call("CreateMultipartUpload", name, send)).get("UploadId", "")
     finally:
         if tries > 1:
             with anyio.move_on_after(bucket.settings.connect_timeout, shield=True):
                 await _abort_others(bucket, name, kept, started)
+    if not kept:
+        raise no_s3(bucket.settings)
     return kept
 
 
@@ -94,6 +96,8 @@ async def put_part(
         if early and isinstance(exc.__cause__, ClientError) and code_of(exc.__cause__)[1] == 503:
             raise _wants_ascending(bucket, number) from exc
         raise
+    if "ETag" not in answer:
+        raise no_s3(bucket.settings)
     part: CompletedPartTypeDef = {"PartNumber": number, "ETag": answer["ETag"]}
     if "ChecksumCRC32" in fields:
         part["ChecksumCRC32"] = fields["ChecksumCRC32"]

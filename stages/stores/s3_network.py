@@ -56,7 +56,7 @@ def unreachable(exc: BaseException, where: str) -> StoreUnreachable:
     for kinds, text, hint in _REASONS:
         for cause in causes:
             if isinstance(cause, kinds):
-                why = getattr(cause, "verify_message", "")
+                why = next(filter(None, (getattr(each, "verify_message", "") for each in causes)), "no reason is given")
                 return StoreUnreachable(text.format(where=where, why=why), hint=hint)
     return StoreUnreachable(f"The connection to {where} broke.", hint="Check the network, and the store's own log.")
 

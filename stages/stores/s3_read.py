@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ...pipeline.engine import MAX_CHUNK
 from ..errors import StoreError, StoreUnreachable
-from .s3_bucket import info_of
 from .s3_errors import FOREIGN, changed, translated
 from .s3_rules import OutOfRange
 
@@ -65,12 +64,13 @@ def _length(answer: GetObjectOutputTypeDef, bucket: Bucket, wanted: _Wanted) -> 
 
     Some stores ignore If-Match, some answer a range with 200: so nothing but the answer's own headers counts.
     """
-    first, last, whole = 0, answer["ContentLength"] - 1, answer["ContentLength"]
+    length = answer.get("ContentLength", 0)
+    first, last, whole = 0, length - 1, length
     found = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
     if found:
         first, last, whole = (int(number) for number in found.groups())
     pin = wanted.pin
-    if pin is not None and not pin.is_same(info_of(wanted.name, answer, size=whole)):
+    if pin is not None and not pin.is_same(bucket.info_of(wanted.name, answer, size=whole)):
         raise changed(wanted.name)
     end = whole if wanted.end is None else min(wanted.end, whole)
     if first != wanted.start or last + 1 < end:
@@ -98,5 +98,5 @@ async def _chunks(answer: GetObjectOutputTypeDef, bucket: Bucket, name: str, len
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
+    for chunk in tuple[bytes, ...]():
+        yield chunk

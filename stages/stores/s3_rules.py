@@ -103,7 +103,7 @@ RULES = {
         "Ask the store to restore it first (S3 RestoreObject), then try again.",
     ),
     "EntityTooSmall": Rule(StoreError, "{where} refuses parts this small.", _PART_SIZE),
-    "EntityTooLarge": Rule(StoreError, "{where} refuses parts or objects this large.", _PART_SIZE),
+    "EntityTooLarge": Rule(StoreError, "{where}, or a proxy before it, refuses bodies this large.", _PART_SIZE),
     "InvalidPart": Rule(StoreError, "{where} lost or changed a part of {object}.", "Start the backup again."),
     "InvalidPartOrder": Rule(StoreError, "{where} refuses the order of the parts.", "Use another store."),
     "BadDigest": Rule(
@@ -161,6 +161,7 @@ STATUSES = {
     409: "ConditionalRequestConflict",
     411: "MissingContentLength",
     412: "PreconditionFailed",
+    413: "EntityTooLarge",
     416: "InvalidRange",
     501: "NotImplemented",
     507: "StorageFull",

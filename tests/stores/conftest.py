@@ -1,0 +1,129 @@
+"""The stores that the contract is tested on, and the proxy that breaks things."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from kleidia_backup.service.demo.s3 import Bucket
+from kleidia_backup.stages.stores.base import ObjectStore
+from kleidia_backup.stages.stores.directory import DirectorySettings, DirectoryStore
+from kleidia_backup.stages.stores.s3 import S3Settings, S3Store
+
+from .faults import FaultProxy, fault_proxy
+
+PREFIX = "some/backups/"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A store under test, and a way around it to look and to meddle."""
+
+    id: str
+    backend: str
+    make: Callable[[], ObjectStore]
+    part_size: int
+    #: Names of unfinished uploads.
+    uploads: Callable[[], list[str]]
+    #: Names of all objects, sorted.
+    keys: Callable[[], list[str]]
+    #: Store or replace an object behind the store's back.
+    meddle: Callable[[str, bytes], None]
+
+
+def settings_for(bucket: Bucket, /, **changes: object) -> S3Settings:
+    """Settings for a bucket of the test servers, with short pauses."""
+    server = bucket.server
+    settings = S3Settings(
+        bucket=bucket.name,
+        endpoint=server.endpoint,
+        region=server.region,
+        prefix=PREFIX,
+        access_key_id=server.access_key,
+        secret_access_key=server.secret_key,
+        path_style=True,
+        attempts=5,
+        backoff=0.01,
+        read_timeout=20.0,
+    )
+    return replace(settings, **changes)  # type: ignore[arg-type]  # the caller names fields
+
+
+def _directory_case(root: Path, backend: str) -> Case:
+    def names() -> list[str]:
+        return [path.relative_to(root).as_posix() for path in sorted(root.rglob("*")) if path.is_file()]
+
+    def meddle(name: str, data: bytes) -> None:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_bytes(data)
+
+    return Case(
+        id="directory",
+        backend=backend,
+        make=lambda: DirectoryStore(DirectorySettings(root, PREFIX)),
+        part_size=4096,
+        uploads=lambda: [name for name in names() if name.endswith(".part")],
+        keys=lambda: [name for name in names() if not name.endswith(".part")],
+        meddle=meddle,
+    )
+
+
+def _s3_case(id_: str, bucket: Bucket, part_size: int) -> Case:
+    return Case(
+        id=id_,
+        backend="asyncio",
+        make=lambda: S3Store(settings_for(bucket)),
+        part_size=part_size,
+        uploads=bucket.uploads,
+        keys=bucket.keys,
+        meddle=bucket.put,
+    )
+
+
+@pytest.fixture(params=["directory", "directory-trio", "moto", "rclone"])
+def case(request: pytest.FixtureRequest) -> Case:
+    """Each store in turn; S3 on a server that knows conditions, and on one that checks signatures."""
+    if request.param == "moto":
+        return _s3_case("moto", request.getfixturevalue("bucket"), 5 * 1024 * 1024)
+    if request.param == "rclone":
+        return _s3_case("rclone", request.getfixturevalue("rclone_bucket"), 64 * 1024)
+    backend = "trio" if request.param.endswith("trio") else "asyncio"
+    return _directory_case(request.getfixturevalue("store_directory"), backend)
+
+
+@pytest.fixture
+async def store(case: Case) -> AsyncIterator[ObjectStore]:
+    """The store, entered."""
+    async with case.make() as entered:
+        yield entered
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A bucket, a proxy in front of its server that breaks what a test tells it to, and settings that lead there."""
+
+    bucket: Bucket
+    proxy: FaultProxy
+
+    def settings(self, **changes: object) -> S3Settings:
+        """Settings that lead through the proxy."""
+        return settings_for(self.bucket, endpoint=self.proxy.endpoint, **changes)
+
+
+@pytest.fixture
+async def broken(rclone_bucket: Bucket) -> AsyncIterator[Broken]:
+    """Faults in front of the S3 that checks signatures."""
+    async with fault_proxy(rclone_bucket.server.endpoint) as proxy:
+        yield Broken(rclone_bucket, proxy)
+
+
+@pytest.fixture
+async def broken_moto(bucket: Bucket) -> AsyncIterator[Broken]:
+    """Faults in front of the S3 that knows conditions and versions."""
+    async with fault_proxy(bucket.server.endpoint) as proxy:
+        yield Broken(bucket, proxy)
