@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from ..stages.errors import ConfigurationError, InternalError, KleidiaError
@@ -117,23 +118,26 @@ def run(arguments: Namespace) -> int:
             )
 
 
-def _command(name: str) -> Callable[[Invocation], int]:
-    from . import archive_commands, job_commands, other_commands
+_COMMANDS = {
+    "backup": ("job_commands", "backup"),
+    "restore": ("job_commands", "restore"),
+    "verify": ("job_commands", "verify"),
+    "list": ("archive_commands", "list_"),
+    "inspect": ("archive_commands", "inspect"),
+    "delete": ("archive_commands", "delete"),
+    "download": ("archive_commands", "download"),
+    "url": ("archive_commands", "url"),
+    "test-connection": ("other_commands", "test_connection"),
+    "config": ("other_commands", "config"),
+    "demo": ("other_commands", "demo"),
+}
 
-    commands: dict[str, Callable[[Invocation], int]] = {
-        "demo": other_commands.demo,
-        "backup": job_commands.backup,
-        "restore": job_commands.restore,
-        "verify": job_commands.verify,
-        "list": archive_commands.list_,
-        "inspect": archive_commands.inspect,
-        "delete": archive_commands.delete,
-        "download": archive_commands.download,
-        "url": archive_commands.url,
-        "test-connection": other_commands.test_connection,
-        "config": other_commands.config,
-    }
-    return commands[name]
+
+def _command(name: str) -> Callable[[Invocation], int]:
+    """A command's function; with its module comes only what it needs."""
+    module, function = _COMMANDS[name]
+    found: Callable[[Invocation], int] = getattr(import_module(f".{module}", __package__), function)
+    return found
 
 
 def _left(invocation: Invocation) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from ..pipeline.job import Logger
 
-#: Columns of a table that goes to a file or a pipe.
-_WIDTH = 120
+#: Columns of a table that goes to a file or a pipe: enough for any name to stay on one line.
+_WIDTH = 2000
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,9 @@ def command(*arguments: str | Path) -> list[str]:
 def spawn() -> Callable[..., Outcome]:
     """Calls the command in a process of its own, with no terminal, and waits for its end."""
 
-    def run(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> Outcome:
+    def run(*arguments: str | Path) -> Outcome:
         done = subprocess.run(
             command(*arguments),
-            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
