@@ -27,7 +27,7 @@ T = TypeVar("T")
 #: The answer to this depends on the token alone, not on its policies: 200 for a living one, 403 for any other.
 ALIVE = "sys/internal/ui/mounts"
 #: Part of a lease after which it is renewed.
-_RENEW_AT = 2 / 3
+_RENEW_AT = 1 / 2
 #: Shortest pause between two renewals, seconds.
 _RENEW_PAUSE = 0.2
 
@@ -91,8 +91,8 @@ class TokenKeeper:
             grant = self._grant
             if not grant.lease or not (grant.renewable or self._own):
                 await anyio.sleep_forever()
-            pause = 0.0 if not self._own and not self.renewals else grant.since + grant.lease * _RENEW_AT - monotonic()
-            await anyio.sleep(max(pause, _RENEW_PAUSE))
+            if self._own or self.renewals:  # of a given token nobody knows how much of its life is over
+                await anyio.sleep(max(grant.since + grant.lease * _RENEW_AT - monotonic(), _RENEW_PAUSE))
             try:
                 async with self._lock:
                     if self._grant is grant:
@@ -110,7 +110,7 @@ class TokenKeeper:
                 if not self._own:  # then it dies when it must
                     self._grant = replace(grant, renewable=False)
         # A lease that comes back much shorter says that the token nears the end of what it may live.
-        if self._own and (self._grant is grant or self._grant.lease < self._first_lease / 2):
+        if self._own and (self._grant is grant or self._grant.lease <= self._first_lease / 2):
             await self._login()
 
     async def close(self) -> None:

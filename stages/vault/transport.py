@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from io import BytesIO
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ T = TypeVar("T")
 CONNECT_TIMEOUT = 10.0
 #: Largest answer to anything but a read of a secret: a folder of about a million names.
 LIST_LIMIT = 64 * 1024 * 1024
+_PIECE = 256 * 1024
 
 
 class Transport:
@@ -63,6 +65,7 @@ class Transport:
     ) -> Answer:
         """Send a request to ``path`` (plain text, from behind ``/v1/``); keep ``limit`` bytes of the answer at most.
 
+        The method ``LIST`` goes out as ``GET ?list=true``, which means the same and passes every proxy.
         Raises ``GaveUp`` when this request fails while others do not, and otherwise what ``persist`` raises.
         """
         return await self.persist(lambda: self.once(method, path, token=token, body=body, limit=limit))
@@ -72,7 +75,10 @@ class Transport:
     ) -> Answer | Trouble:
         """The same, one attempt. Raises what ``judge`` and ``disconnected`` raise."""
         self.requests += 1
-        url = URL(f"{self._address}/v1/{quoted(path)}", encoded=True)
+        query = ""
+        if method == "LIST":
+            method, query = "GET", "?list=true"
+        url = URL(f"{self._address}/v1/{quoted(path)}{query}", encoded=True)
         try:
             return await self._exchange(method, url, token, body, limit)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as exc:
@@ -96,7 +102,9 @@ class Transport:
         headers = {"X-Vault-Token": token}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+        # A large body in pieces, so that other requests go on; a new stream for each attempt.
+        data = BytesIO(body) if body is not None and len(body) > _PIECE else body
+        async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
             content = bytearray()
             while chunk := await response.content.readany():
                 content += chunk

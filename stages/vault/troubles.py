@@ -89,10 +89,12 @@ def _json(address: str, answer: Answer) -> Answer | Trouble:
                 f"The vault at {address} has no such namespace.", hint="Correct the configured namespace."
             )
         return answer
-    if b"HTTP request to an HTTPS server" in answer.body:
+    if answer.status == 400 and b"HTTP request to an HTTPS server" in answer.body:
         raise ConfigurationError(
             f"The vault at {address} speaks HTTPS only.", hint="Begin its address with https:// instead."
         )
+    if answer.status == 400:  # a path with characters that cannot be printed gets an empty body
+        return answer
     what = "something that is not JSON" if answer.body else "an empty body"
     return Trouble("error", f"answers {answer.status} with {what}")
 
