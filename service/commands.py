@@ -33,6 +33,8 @@ class Invocation:
     terminal: Terminal
     stopper: Stopper
     last: Progress | None = field(default=None, repr=False)
+    #: Writes a line beside a job's progress.
+    say: Callable[[str], None] = field(default=lambda _: None, repr=False)
 
     @cached_property
     def config(self) -> Config:
@@ -63,6 +65,10 @@ class Invocation:
 
         return vault_settings(self.config)
 
+    def tell(self, text: str) -> None:
+        """Write a line beside the running job's progress."""
+        self.say(text)
+
     def password(self, *, twice: bool = False) -> str:
         """The encryption password, wherever it comes from."""
         from .password import encryption_password
@@ -92,6 +98,7 @@ class Invocation:
             return self.last is not None and self.last.phase == "commit"
 
         with self.terminal.progress(phase) as view:
+            self.say = view.say
             return self.stopper.run(lambda: start(see), last=True, too_late=too_late)
 
 
@@ -129,7 +136,7 @@ _COMMANDS = {
     "url": ("archive_commands", "url"),
     "test-connection": ("other_commands", "test_connection"),
     "config": ("other_commands", "config"),
-    "demo": ("other_commands", "demo"),
+    "demo": ("demo_command", "demo"),
 }
 
 

@@ -13,7 +13,7 @@ EXIT_CODES: dict[int, str] = {
     6: "OpenBao or Vault",
     7: "the store",
     8: "done, with warnings: look at them",
-    9: "refused: not confirmed",
+    9: "refused: not confirmed, or another job works on the same target",
     10: "the job's time limit",
     129: "stopped by hang-up",
     130: "stopped by Ctrl-C",
@@ -31,6 +31,7 @@ _BY_CLASS = {
     "VaultError": 6,
     "StoreError": 7,
     "NotConfirmed": 9,
+    "Busy": 9,
     "JobTimeout": 10,
     "InternalError": BUG,
 }

@@ -46,8 +46,3 @@ def config(invocation: Invocation) -> int:
     }
     pairs = {name: text for name, text in pairs.items() if text}
     return invocation.terminal.result(pairs, [tables.facts("The configuration can be used", pairs)])
-
-
-def demo(invocation: Invocation) -> int:
-    """Back up and restore real servers that are started for it."""
-    raise NotImplementedError

@@ -33,6 +33,9 @@ class View(Protocol):
     def __call__(self, progress: Progress) -> None:
         """Show it."""
 
+    def say(self, text: str) -> None:
+        """Write a line of text beside it."""
+
 
 class Nothing:
     """Shows nothing."""
@@ -45,6 +48,9 @@ class Nothing:
 
     def __call__(self, progress: Progress) -> None:
         """Nothing to show."""
+
+    def say(self, text: str) -> None:
+        """Nothing to write."""
 
 
 class Lines(Nothing):
@@ -62,7 +68,11 @@ class Lines(Nothing):
         self._next = progress.seconds + INTERVAL
         done = ", ".join(f"{name} {text}" for name, text in words.amounts(progress).items())
         phase = self._phase or _PHASES[progress.phase]
-        self._stream.write(f"{phase}, {progress.seconds:.0f} s" + (f": {done}\n" if done else "\n"))
+        self.say(f"{phase}, {progress.seconds:.0f} s" + (f": {done}" if done else ""))
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        self._stream.write(text + "\n")
         self._stream.flush()
 
 
@@ -119,3 +129,7 @@ class Bars:
             self._rich.update(self._bars[part], completed=done, total=total, amount=amount)
         if "" in self._bars and "" not in found:
             self._rich.remove_task(self._bars.pop(""))
+
+    def say(self, text: str) -> None:
+        """Write a line above the bars."""
+        self._rich.console.print(text, markup=False, highlight=False)

@@ -49,6 +49,11 @@ class Terminal:
 
         return logger(sys.stderr)
 
+    def tell(self, text: str) -> None:
+        """Something to know, on stderr."""
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
     def warn(self, text: str) -> None:
         """A warning, on one line."""
         sys.stderr.write(f"warning: {words.printable(text)}\n")

@@ -5,12 +5,13 @@ Deliberately not the product's client: what is checked must not be read by what 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 
@@ -67,14 +68,18 @@ class KvMount:
         """Remove a secret with all its versions."""
         _expect(self.server.request("DELETE", f"{self._metadata}/{path}"), 204)
 
-    def paths(self, folder: str = "") -> list[str]:
-        """The paths of all secrets below a folder (empty or with a slash at its end), sorted."""
+    def names(self, folder: str = "") -> list[str]:
+        """What is in one folder (empty or with a slash at its end); folders end with a slash."""
         status, answer = self.server.request("GET", f"{self._metadata}/{folder}", query="list=true")
         if status == 404:
             return []
         _expect((status, answer), 200)
+        return list(answer["data"]["keys"])
+
+    def paths(self, folder: str = "") -> list[str]:
+        """The paths of all secrets below a folder (empty or with a slash at its end), sorted."""
         found: list[str] = []
-        for name in answer["data"]["keys"]:
+        for name in self.names(folder):
             found += self.paths(folder + name) if name.endswith("/") else [folder + name]
         return sorted(found)
 
@@ -93,27 +98,49 @@ def _expect(answer: tuple[int, Any], *statuses: int) -> None:
         raise RuntimeError(f"OpenBao answered {answer[0]}: {errors}")
 
 
+class Connection(OpenBaoServer):
+    """The same server over one connection that is kept open, for one thread: a context manager."""
+
+    __slots__ = ("_http",)
+    _http: http.client.HTTPConnection
+
+    def __init__(self, server: OpenBaoServer) -> None:
+        super().__init__(server.address, server.root_token)
+        object.__setattr__(self, "_http", _http(server.address))
+
+    def request(self, method: str, path: str, body: object = None, *, query: str = "") -> tuple[int, Any]:
+        """As the server's, over this connection."""
+        return _exchange(self._http, method, path, body, query, self.root_token)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._http.close()
+
+
 def vault_request(
     address: str, method: str, path: str, body: object = None, *, query: str = "", token: str = ""
 ) -> tuple[int, Any]:
     """One request to an OpenBao on a connection of its own. Raises ``OSError`` when nobody answers."""
+    with contextlib.closing(_http(address)) as connection:
+        return _exchange(connection, method, path, body, query, token)
+
+
+def _http(address: str) -> http.client.HTTPConnection:
     url = urlsplit(address)
     assert url.hostname is not None
-    connection = (
-        http.client.HTTPSConnection(url.hostname, url.port, timeout=60, context=ssl.create_default_context())
-        if url.scheme == "https"
-        else http.client.HTTPConnection(url.hostname, url.port, timeout=60)
-    )
+    if url.scheme == "https":
+        return http.client.HTTPSConnection(url.hostname, url.port, timeout=60, context=ssl.create_default_context())
+    return http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+
+
+def _exchange(
+    connection: http.client.HTTPConnection, method: str, path: str, body: object, query: str, token: str
+) -> tuple[int, Any]:
+    target = f"/v1/{quote(path)}" + (f"?{query}" if query else "")
     headers = {"X-Vault-Token": token} if token else {}
-    try:
-        connection.request(
-            method,
-            f"/v1/{quote(path)}" + (f"?{query}" if query else ""),
-            None if body is None else json.dumps(body),
-            headers,
-        )
-        response = connection.getresponse()
-        text = response.read()
-    finally:
-        connection.close()
-    return response.status, json.loads(text) if text else None
+    connection.request(method, target, None if body is None else json.dumps(body), headers)
+    response = connection.getresponse()
+    answer = response.read()
+    return response.status, json.loads(answer) if answer else None

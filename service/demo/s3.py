@@ -28,8 +28,8 @@ class S3Server:
 
     def client(self) -> Any:
         """A blocking client (botocore's) for setting things up and looking; ``close()`` it."""
-        import botocore.config  # type: ignore[import-untyped]  # noqa: PLC0415  half a second that only some need
-        import botocore.session  # type: ignore[import-untyped]  # noqa: PLC0415
+        import botocore.config  # type: ignore[import-untyped]
+        import botocore.session  # type: ignore[import-untyped]
 
         return botocore.session.get_session().create_client(
             "s3",
