@@ -47,7 +47,7 @@ def users(count: int, organizations_count: int, rng: random.Random) -> Iterator[
     for number in range(1, count + 1):
         login = _START + timedelta(minutes=rng.randrange(500_000)) if rng.random() < 0.9 else None
         yield (
-            rng.randint(1, organizations_count), f"user{number}@example.org", f"Usér {number} {rng.choice(_AWKWARD[:2])}",
+            rng.randint(1, organizations_count), f"user{number}@example.org", f"Usér {number}: {_AWKWARD[number % 2]}",
             "$argon2id$v=19$m=65536,t=3,p=4$" + _base64(rng, 48), number == 1, _START, login,
         )  # fmt: skip
 
