@@ -141,7 +141,7 @@ def encode_preamble(header: Header, salt: bytes, nonce: bytes) -> bytes:
 
 def format_time(moment: datetime) -> str:
     """RFC 3339 in UTC, to the second, with ``Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_time(text: object) -> datetime:
