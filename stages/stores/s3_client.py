@@ -52,7 +52,7 @@ class _Sliced(Payload):
         for at in range(0, len(self._value), _SLICE):
             # aiohttp has no timeout for writing; a store that stops reading would hold us until the operation's end.
             async with asyncio.timeout(self._stall):
-                await writer.write(bytes(self._value[at : at + _SLICE]))
+                await writer.write(self._value[at : at + _SLICE])
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002
         await self.write(writer)

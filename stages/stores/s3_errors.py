@@ -14,7 +14,7 @@ from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
 from ..errors import ConfigurationError, KleidiaError, ObjectChanged, StoreError
 from .s3_network import unreachable
-from .s3_rules import ACTIONS, ALIASES, RULES, STATUSES, RightMissing
+from .s3_rules import ACTIONS, ALIASES, CHECKSUM, RULES, STATUSES, RightMissing
 
 if TYPE_CHECKING:
     from .s3_settings import S3Settings
@@ -35,6 +35,7 @@ _TRANSIENT_CODES = {
     "BadDigest",
 }
 _PERMANENT_STATUSES = {501, 507}
+_WITH_BODY = {"PutObject", "UploadPart", "CreateMultipartUpload"}
 _OF_UPLOADS = {"UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts"}
 
 
@@ -92,7 +93,8 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
         return changed(name)
     rule = RULES.get(known)
     if rule is None:
-        return StoreError(f"{settings.where} refused {operation} with {status} {code}: {said}")
+        hint = CHECKSUM if operation in _WITH_BODY else ""
+        return StoreError(f"{settings.where} refused {operation} with {status} {code}: {said}", hint=hint)
     action = ACTIONS.get(operation, operation)
     region = exc.response.get("Error", {}).get("Region", "")
     values = {
@@ -110,6 +112,8 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
     if _is_page(exc):
         hint = "It answered with a web page: check endpoint, and any proxy between here and the store."
     if rule.error is RightMissing:
+        if action == "s3:GetObject":
+            hint += " And s3:ListBucket: without it, S3 says this of every object that does not exist."
         return RightMissing(text, hint=f"{hint} The store said: {said}" if said else hint, action=action)
     return rule.error(text, hint=hint)
 

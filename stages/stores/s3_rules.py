@@ -61,7 +61,8 @@ class Rule:
     hint: str = ""
 
 
-_CHECKSUM = 'If the store refuses checksums, set checksum = "md5" or "none".'
+#: What may help where a store does not understand what we send with a body.
+CHECKSUM = 'If the store refuses checksums, set checksum = "md5" or "none".'
 _PART_SIZE = "Choose another part size: 5 MiB to 5 GiB, at most 10,000 parts."
 _CLOCK = "Set this machine's clock; S3 tolerates 15 minutes."
 
@@ -107,10 +108,10 @@ RULES = {
     "InvalidPart": Rule(StoreError, "{where} lost or changed a part of {object}.", "Start the backup again."),
     "InvalidPartOrder": Rule(StoreError, "{where} refuses the order of the parts.", "Use another store."),
     "BadDigest": Rule(
-        StoreError, "{object} arrived damaged at {where}, or it computes the checksum differently.", _CHECKSUM
+        StoreError, "{object} arrived damaged at {where}, or it computes the checksum differently.", CHECKSUM
     ),
-    "MissingContentLength": Rule(NotSupported, "{where} refuses the request's form ({said}).", _CHECKSUM),
-    "NotImplemented": Rule(NotSupported, "{where} does not implement {operation} as it was asked.", _CHECKSUM),
+    "MissingContentLength": Rule(NotSupported, "{where} refuses the request's form ({said}).", CHECKSUM),
+    "NotImplemented": Rule(NotSupported, "{where} does not implement {operation} as it was asked.", CHECKSUM),
     "PermanentRedirect": Rule(
         ConfigurationError, "Bucket {bucket} is not in this region{region}.", "Set region and endpoint to the bucket's."
     ),

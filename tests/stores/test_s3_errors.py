@@ -58,7 +58,7 @@ REFUSALS: list[tuple[int, str, str, type[KleidiaError], str, str]] = [
     (403, "AccessDenied", "AbortMultipartUpload", StoreForbidden, "s3:AbortMultipartUpload", "Grant"),
     (403, "AccessDenied", "ListObjectsV2", StoreForbidden, "s3:ListBucket ", "Grant"),
     (403, "AccessDenied", "DeleteObject", StoreForbidden, "s3:DeleteObject", "As told."),
-    (403, "403", "HeadObject", StoreForbidden, "s3:GetObject", "Grant"),
+    (403, "403", "HeadObject", StoreForbidden, "s3:GetObject", "s3:ListBucket"),
     (404, "NoSuchBucket", "PutObject", BucketMissing, "no bucket vault-of-bytes at https://s3.example.com", "create"),
     (404, "NoSuchKey", "GetObject", ObjectMissing, NAME, "list"),
     (404, "404", "HeadObject", ObjectMissing, NAME, "list"),
@@ -85,7 +85,7 @@ REFUSALS: list[tuple[int, str, str, type[KleidiaError], str, str]] = [
     (500, "InternalError", "CompleteMultipartUpload", StoreUnreachable, "500 InternalError", "later"),
     (502, "502", "PutObject", StoreUnreachable, "502", "later"),
     (429, "TooManyRequests", "PutObject", StoreUnreachable, "429", "later"),
-    (400, "SomethingNew", "PutObject", StoreError, "refused PutObject with 400 SomethingNew: As told.", ""),
+    (400, "SomethingNew", "PutObject", StoreError, "refused PutObject with 400 SomethingNew: As told.", "checksum"),
 ]
 
 
