@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from .transport import Call
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -37,7 +39,7 @@ async def check_vault(client: VaultClient, roots: Sequence[Root], *, restore: bo
         if undo:
             needed.append((names + PROBE, names + "*", ["delete"]))
     body = msgspec.json.encode({"paths": [path for path, _, _ in needed]})
-    answer = await client.control("POST", "sys/capabilities-self", body=body)
+    answer = await client.control(Call("POST", "sys/capabilities-self", body))
     if answer.status != 200:
         return ["update on sys/capabilities-self, without which the other rights cannot be checked"]
     held = _held(answer.body)

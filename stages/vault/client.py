@@ -21,7 +21,7 @@ from . import answers, jsontext
 from .answers import Absent, Conflict, Deleted, Found, Names, Oversize, ReadResult, Refused, WriteResult, Written
 from .backoff import GaveUp, Trouble
 from .tokens import ALIVE, TokenKeeper
-from .transport import LIST_LIMIT, Transport
+from .transport import LIST_LIMIT, Call, Transport
 from .troubles import Answer, final
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: What an answer holds besides the value: metadata, and up to 64 pairs of custom metadata.
 _ENVELOPE = 512 * 1024
+#: The verb LIST in a form that every proxy lets pass.
+_LIST = "list=true"
 #: Longer answers are parsed in a thread, for they may be nested deeply.
 _INLINE = 64 * 1024
 #: Seconds in which the token is revoked at the end, or not.
@@ -114,7 +116,7 @@ class VaultClient:
         )
 
     async def _unsealed(self) -> Trouble | None:
-        answer = await self._transport.once("GET", "sys/seal-status", token="")
+        answer = await self._transport.once(Call("GET", "sys/seal-status"), "")
         if isinstance(answer, Trouble):
             return answer
         if answer.status == 200:
@@ -130,18 +132,18 @@ class VaultClient:
 
     # One request ----------------------------------------------------------------------------------------------
 
-    async def request(self, method: str, path: str, *, body: bytes | None = None, limit: int = LIST_LIMIT) -> Answer:
+    async def request(self, call: Call) -> Answer:
         """Any request, with the token; a token that died is replaced once. Raises ``GaveUp`` for this request alone."""
         token = self._tokens.token
-        answer = await self._transport.request(method, path, token=token, body=body, limit=limit)
+        answer = await self._transport.request(call, token)
         if answer.status == 403 and await self._tokens.recover(token):
-            answer = await self._transport.request(method, path, token=self._tokens.token, body=body, limit=limit)
+            answer = await self._transport.request(call, self._tokens.token)
         return answer
 
-    async def control(self, method: str, path: str, *, body: bytes | None = None) -> Answer:
+    async def control(self, call: Call) -> Answer:
         """A request about no secret, without which the job cannot go on: what it fails with is raised."""
         try:
-            return await self.request(method, path, body=body)
+            return await self.request(call)
         except GaveUp as exc:
             raise final(self.settings.address, exc.trouble, self.settings.retry_budget) from None
 
@@ -157,7 +159,7 @@ class VaultClient:
         return self._versions[mount]
 
     async def _ask_version(self, mount: str) -> int:
-        answer = await self.control("GET", ALIVE)
+        answer = await self.control(Call("GET", ALIVE))
         try:
             mounts = msgspec.json.decode(answer.body, type=_MountsAnswer).data.secret
         except msgspec.DecodeError:
@@ -166,7 +168,7 @@ class VaultClient:
         kv = sorted(name.rstrip("/") for name, each in mounts.items() if each.type == "kv")
         seen = f"The token sees the KV mounts {', '.join(kv)}." if kv else "The token sees no KV mount at all."
         if found is None:
-            probe = await self.control("LIST", f"{mount}/metadata/")
+            probe = await self.control(Call("GET", f"{mount}/metadata/", query=_LIST))
             if probe.status == 403:
                 raise VaultForbidden(
                     f"The token may do nothing at mount {mount!r}, or there is no such mount: a vault does not tell.",
@@ -188,10 +190,16 @@ class VaultClient:
 
     # Secrets --------------------------------------------------------------------------------------------------
 
-    async def read(self, mount: str, path: str, *, limit: int = MAX_SECRET) -> ReadResult:
-        """The newest value of a secret; ``Oversize`` when the value has more than ``limit`` bytes."""
+    async def read(self, mount: str, path: str, *, version: int = 0, limit: int = MAX_SECRET) -> ReadResult:
+        """The newest value of a secret, or in KV version 2 an older one; ``Oversize`` above ``limit`` bytes."""
+        call = Call(
+            "GET",
+            await self._data(mount, path),
+            query=f"version={version}" if version else "",
+            limit=limit + _ENVELOPE,
+        )
         try:
-            answer = await self.request("GET", await self._data(mount, path), limit=limit + _ENVELOPE)
+            answer = await self.request(call)
         except GaveUp as exc:
             return Refused(0, f"the server {exc.trouble.text}")
         if answer.oversize:
@@ -207,7 +215,7 @@ class VaultClient:
     async def list(self, mount: str, folder: str) -> Names | Refused:
         """The names in a folder ("" or with a slash at its end); sub-folders have a slash at theirs."""
         try:
-            answer = await self.request("LIST", await self._metadata(mount, folder))
+            answer = await self.request(Call("GET", await self._metadata(mount, folder), query=_LIST))
         except GaveUp as exc:
             return Refused(0, f"the server {exc.trouble.text}")
         if answer.oversize:
@@ -229,7 +237,7 @@ class VaultClient:
             options = b"" if cas is None else b',"options":{"cas":%d}' % cas
             body = b'{"data":' + value + options + b"}"
         try:
-            answer = await self.request("POST", url, body=body)
+            answer = await self.request(Call("POST", url, body))
         except GaveUp as exc:
             return Refused(0, f"the server {exc.trouble.text}")
         if answer.status in {200, 204}:
@@ -251,7 +259,7 @@ class VaultClient:
         """
         url = await (self._metadata if all_versions else self._data)(mount, path)
         try:
-            answer = await self.request("DELETE", url)
+            answer = await self.request(Call("DELETE", url))
         except GaveUp as exc:
             return Refused(0, f"the server {exc.trouble.text}")
         if answer.status == 404:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import warnings
 from dataclasses import dataclass, field
 from time import monotonic
@@ -48,7 +49,7 @@ class Logins:
         self._auth = settings.auth
         self._insecure = settings.insecure_tls
         self._unwrapped = ""
-        verify: bool | str = not settings.insecure_tls and (str(settings.ca_file) if settings.ca_file else True)
+        verify = not settings.insecure_tls and _authorities(settings)
         self._session = requests.Session()
         self._session.verify = verify
         self._session.trust_env = False  # neither ~/.netrc nor a proxy that the hot path does not use
@@ -68,7 +69,8 @@ class Logins:
         match auth:
             case TokenAuth():
                 raise VaultForbidden(
-                    f"The vault at {self._address} no longer takes the configured token: it expired or was revoked.",
+                    f"The vault at {self._address} does not take the configured token: it is unknown, expired or "
+                    "revoked.",
                     hint="Configure a new token, or a login that can be repeated, such as AppRole.",
                 )
             case AppRoleAuth():
@@ -195,6 +197,14 @@ class Logins:
             f"The vault at {self._address} refuses the login at auth/{auth.mount}: {why or 'no reason given'}.",
             hint=hint,
         )
+
+
+def _authorities(settings: VaultSettings) -> str | bool:
+    """Where trusted CAs are: the same as for aiohttp, since requests would bring a list of its own."""
+    if settings.ca_file:
+        return str(settings.ca_file)
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.capath or True
 
 
 def _read_jwt(auth: KubernetesAuth) -> str:

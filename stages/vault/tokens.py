@@ -15,6 +15,7 @@ from ..errors import KleidiaError, VaultForbidden
 from .backoff import GaveUp, Trouble
 from .logins import Grant, Logins
 from .settings import TokenAuth
+from .transport import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +126,7 @@ class TokenKeeper:
         self.logins += 1
 
     async def _alive(self) -> bool:
-        return (await self._transport.request("GET", ALIVE, token=self.token)).status != 403
+        return (await self._transport.request(Call("GET", ALIVE), self.token)).status != 403
 
     async def _ask(self, call: Callable[[], T | Trouble]) -> T:
         async def exchange() -> T | Trouble:

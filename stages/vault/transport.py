@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import quote
@@ -26,6 +27,17 @@ CONNECT_TIMEOUT = 10.0
 #: Largest answer to anything but a read of a secret: a folder of about a million names.
 LIST_LIMIT = 64 * 1024 * 1024
 _PIECE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request: ``path`` is plain text, from behind ``/v1/``; ``limit`` the most bytes of an answer that are kept."""
+
+    method: str
+    path: str
+    body: bytes | None = field(default=None, repr=False)
+    query: str = ""
+    limit: int = LIST_LIMIT
 
 
 class Transport:
@@ -60,27 +72,18 @@ class Transport:
         if self._session is not None:
             await self._session.close()
 
-    async def request(
-        self, method: str, path: str, *, token: str, body: bytes | None = None, limit: int = LIST_LIMIT
-    ) -> Answer:
-        """Send a request to ``path`` (plain text, from behind ``/v1/``); keep ``limit`` bytes of the answer at most.
+    async def request(self, call: Call, token: str) -> Answer:
+        """Send a request until there is an answer.
 
-        The method ``LIST`` goes out as ``GET ?list=true``, which means the same and passes every proxy.
         Raises ``GaveUp`` when this request fails while others do not, and otherwise what ``persist`` raises.
         """
-        return await self.persist(lambda: self.once(method, path, token=token, body=body, limit=limit))
+        return await self.persist(lambda: self.once(call, token))
 
-    async def once(
-        self, method: str, path: str, *, token: str, body: bytes | None = None, limit: int = LIST_LIMIT
-    ) -> Answer | Trouble:
-        """The same, one attempt. Raises what ``judge`` and ``disconnected`` raise."""
+    async def once(self, call: Call, token: str) -> Answer | Trouble:
+        """Send a request once. Raises what ``judge`` and ``disconnected`` raise."""
         self.requests += 1
-        query = ""
-        if method == "LIST":
-            method, query = "GET", "?list=true"
-        url = URL(f"{self._address}/v1/{quoted(path)}{query}", encoded=True)
         try:
-            return await self._exchange(method, url, token, body, limit)
+            return await self._exchange(call, token)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as exc:
             return disconnected(self._address, exc)
 
@@ -97,21 +100,26 @@ class Transport:
                 raise
             raise final(self._address, exc.trouble, self.backoff.budget) from None
 
-    async def _exchange(self, method: str, url: URL, token: str, body: bytes | None, limit: int) -> Answer | Trouble:
+    async def _exchange(self, call: Call, token: str) -> Answer | Trouble:
         assert self._session is not None, "the client is used outside its context"
+        url = URL(f"{self._address}/v1/{quoted(call.path)}{call.query and '?' + call.query}", encoded=True)
         headers = {"X-Vault-Token": token}
-        if body is not None:
+        data: bytes | BytesIO | None = call.body
+        if call.body is not None:
             headers["Content-Type"] = "application/json"
-        # A large body in pieces, so that other requests go on; a new stream for each attempt.
-        data = BytesIO(body) if body is not None and len(body) > _PIECE else body
-        async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
-            content = bytearray()
-            while chunk := await response.content.readany():
-                content += chunk
-                if len(content) > limit:
+            if len(call.body) > _PIECE:  # in pieces, so that other requests go on; a new stream for each attempt
+                data = BytesIO(call.body)
+        async with self._session.request(
+            call.method, url, data=data, headers=headers, allow_redirects=False
+        ) as response:
+            pieces, size = [], 0
+            while piece := await response.content.readany():
+                pieces.append(piece)
+                size += len(piece)
+                if size > call.limit:
                     response.close()
                     return Answer(response.status, b"", oversize=True)
-            return judge(self._address, Answer(response.status, bytes(content)), response.headers)
+            return judge(self._address, Answer(response.status, b"".join(pieces)), response.headers)
 
 
 def quoted(path: str) -> str:

@@ -170,6 +170,14 @@ async def test_what_is_no_secret_is_refused(client: VaultClient, kv: KvMount, va
     assert result.status == 400
 
 
+async def test_an_older_version(client: VaultClient, kv: KvMount) -> None:
+    """What a secret was before is read by its number, for as long as the vault keeps it."""
+    kv.put("x", {"a": 1})
+    kv.put("x", {"a": 2})
+    assert await client.read(kv.path, "x", version=1) == Found(b'{"a":1}', 1)
+    assert await client.read(kv.path, "x", version=3) == Absent()
+
+
 # The four meanings of 404 ----------------------------------------------------------------------------------------
 
 
