@@ -84,8 +84,8 @@ class Invocation:
         seconds = self.config.get("backup", "job_timeout", float)
         return {} if seconds is None else {"timeout": seconds}
 
-    def job(self, start: Callable[[OnProgress], Awaitable[T]], phase: str = "") -> T:
-        """Run the command's last job, with its progress shown; ``phase`` names one that has a single phase.
+    def job(self, start: Callable[[OnProgress], Awaitable[T]], phase: str = "", *, last: bool = True) -> T:
+        """Run the command's ``last`` job, with its progress shown; ``phase`` names one that has a single phase.
 
         A signal ends it unless it is committing, which is short, and cannot be taken back.
         """
@@ -99,7 +99,7 @@ class Invocation:
 
         with self.terminal.progress(phase) as view:
             self.say = view.say
-            return self.stopper.run(lambda: start(see), last=True, too_late=too_late)
+            return self.stopper.run(lambda: start(see), last=last, too_late=too_late)
 
 
 def run(arguments: Namespace) -> int:
@@ -147,15 +147,18 @@ def _command(name: str) -> Callable[[Invocation], int]:
     return found
 
 
+#: What a command that was stopped leaves behind, where that does not depend on when.
+_LEFT = {
+    "backup": "No archive was made, and nothing is left in the store.",
+    "download": "No file was written.",
+    "delete": "Whether the archive is gone, `kleidia-backup list` shows.",
+    "demo": "Its servers were ended.",
+}
+
+
 def _left(invocation: Invocation) -> str:
     """What a command that was stopped leaves behind."""
     command, last = invocation.arguments.command, invocation.last
-    if command == "backup":
-        return "No archive was made, and nothing is left in the store."
-    if command == "download":
-        return "No file was written."
-    if command == "delete":
-        return "Whether the archive is gone, `kleidia-backup list` shows."
     if command == "restore" and last is not None:
         if last.phase == "commit":
             return "It was ending: look whether the data is restored."
@@ -164,7 +167,7 @@ def _left(invocation: Invocation) -> str:
                 "The database is as before. Secrets were being written to the vault: "
                 f"up to {last.secrets:,} are the archive's now."
             )
-    return "Nothing was changed."
+    return _LEFT.get(command, "Nothing was changed.")
 
 
 def needed(part: T | None, config: Config, section: str, what: str, hint: str = "") -> T:

@@ -34,11 +34,9 @@ def demo(invocation: Invocation) -> int:
         if not arguments.quiet and not arguments.json:
             invocation.terminal.tell("Starting PostgreSQL, OpenBao and an S3 server")
         system = running.start(stack, arguments.keep)
-        with ExitStack() as unless_finished:
-            if arguments.keep is not None:
-                unless_finished.callback(running.stop, arguments.keep)
-            result = invocation.job(lambda see: system.run(arguments.keys, invocation.tell, see))
-            unless_finished.pop_all()
+        if arguments.keep is not None:
+            stack.callback(running.stop, arguments.keep)  # they run as long as we do, unless somebody stops them
+        result = invocation.job(lambda see: system.run(arguments.keys, invocation.tell, see), last=False)
         status = 0 if result.identical else 1
         invocation.terminal.result(result.as_json(), _shown(result), status)
         if arguments.keep is not None:
@@ -59,7 +57,7 @@ def _stop(invocation: Invocation, directory: Path) -> int:
 
 def _wait(invocation: Invocation, directory: Path) -> None:
     """Until Ctrl-C, or until somebody stops the servers."""
-    from .demo.run import running, stop
+    from .demo.run import running
 
     configuration = directory / "kleidia-backup.toml"
     invocation.terminal.tell(
@@ -69,7 +67,6 @@ def _wait(invocation: Invocation, directory: Path) -> None:
     with suppress(Stopped):
         while running(directory):
             time.sleep(0.5)
-    stop(directory)
 
 
 def _shown(result: DemoResult) -> Iterator[RenderableType]:

@@ -60,9 +60,13 @@ class Lines(Nothing):
         self._stream = stream
         self._phase = phase
         self._next = INTERVAL
+        self._seen = 0.0
 
     def __call__(self, progress: Progress) -> None:
         """Write a line, if one is due."""
+        if progress.seconds < self._seen:  # another job
+            self._next = INTERVAL
+        self._seen = progress.seconds
         if progress.seconds < self._next:
             return
         self._next = progress.seconds + INTERVAL

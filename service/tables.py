@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 def facts(title: str, pairs: Mapping[str, str]) -> Table:
     """Names and values, one pair a line."""
-    table = Table(title=Text(words.printable(title), style="bold"), title_justify="left", box=None, show_header=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    made = Table(title=Text(words.printable(title), style="bold"), title_justify="left", box=None, show_header=False)
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
     for name, value in pairs.items():
-        table.add_row(name, Text(words.printable(value)))
-    return table
+        made.add_row(name, Text(words.printable(value)))
+    return made
 
 
 def backed_up(report: BackupReport) -> Iterator[RenderableType]:
@@ -76,23 +76,23 @@ def contents(header: Header) -> dict[str, str]:
 
 def stages(snapshots: Sequence[StageSnapshot]) -> RenderableType:
     """Where the time went. Stages work side by side, so the rows do not add up to the whole."""
-    table = _table("where the time went", "busy", "waiting for input", "waiting for output")
+    made = table("where the time went", "busy", "waiting for input", "waiting for output")
     for stage in snapshots:
-        table.add_row(stage.name, *(words.seconds(each) for each in (stage.busy, stage.waiting_in, stage.waiting_out)))
-    return table if snapshots else ""
+        made.add_row(stage.name, *(words.seconds(each) for each in (stage.busy, stage.waiting_in, stage.waiting_out)))
+    return made if snapshots else ""
 
 
 def archives(found: Sequence[ArchiveInfo]) -> RenderableType:
     """The list of archives."""
-    table = _table("archive", "size", "stored", "type")
+    made = table("archive", "size", "stored", "type")
     for each in found:
-        table.add_row(
+        made.add_row(
             Text(words.printable(each.name)),
             words.size(each.size),
             words.moment(each.modified),
             each.backup_type or "?",
         )
-    return table if found else "There are no archives."
+    return made if found else "There are no archives."
 
 
 def checks(found: Sequence[Check]) -> Iterator[RenderableType]:
@@ -103,12 +103,13 @@ def checks(found: Sequence[Check]) -> Iterator[RenderableType]:
         yield facts(title, {name: text for name, text in pairs.items() if text})
 
 
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold")
+def table(first: str, *others: str) -> Table:
+    """An empty table with these columns; the first holds names, the others numbers."""
+    made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    made.add_column(first, overflow="fold")
     for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+        made.add_column(name, justify="right", no_wrap=True)
+    return made
 
 
 def _counted(total: int, parts: Mapping[str, int]) -> str:
