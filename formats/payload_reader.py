@@ -26,9 +26,13 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 @dataclass(slots=True)
 class Parts:
-    """What a piece of the payload held: SQL text (UTF-8), secrets, and the inner header when it was complete."""
+    """What a piece of the payload held: SQL text (UTF-8), secrets, and the inner header when it was complete.
+
+    ``sql_ended`` says that the SQL's last byte is among those given out so far.
+    """
 
     sql: list[bytes] = field(default_factory=list)
+    sql_ended: bool = False
     secrets: list[Secret] = field(default_factory=list)
     header: dict[str, Any] | None = None
 
@@ -45,6 +49,9 @@ class PayloadReader:
         self._at = 0
         self._ended = False
         self._parts = Parts()
+        self._any_secret = False
+        #: Whether the SQL ended before the first secret, as in the archives that we write.
+        self.sql_first = False
         self._parser = self._payload()
         next(self._parser)
 
@@ -122,13 +129,18 @@ class PayloadReader:
             first = False
             raw = yield from self._value(self._max_secret, f"the secret {path[:200]!r}")
             raw.decode()  # strict UTF-8
+            self._any_secret = True
             self._parts.secrets.append(Secret(path, raw))
 
     def _text(self) -> Generator[None]:
         """The SQL: a string that is passed on in pieces."""
         yield from self._blank()
-        if (yield from self._null()):
-            return
+        if not (yield from self._null()):
+            yield from self._text_pieces()
+        self._parts.sql_ended = True
+        self.sql_first = not self._any_secret
+
+    def _text_pieces(self) -> Generator[None]:
         yield from self._expect(b'"')
         while True:
             piece = self._buffer[self._at :] if self._at else self._buffer

@@ -50,13 +50,13 @@ class OpenArchive:
         """Bytes of ciphertext, tag included."""
         return self.info.size - self.preamble.size
 
-    def wire(self, pipeline: Pipeline) -> tuple[Edge[bytes], Edge[Secret]]:
-        """Add everything up to the split; returns its two edges."""
+    def wire(self, pipeline: Pipeline, split: Split | None = None) -> tuple[Edge[bytes], Edge[Secret]]:
+        """Add everything up to the split (the one given, if any); returns its two edges."""
         source = pipeline.source(ArchiveSource(self.store, self.info, start=self.preamble.size))
         hashed = pipeline.pipe(Sha256(expect=self.header.checksum), source)
         opened = pipeline.pipe(Open(self.key, self.preamble.nonce), hashed)
         payload = pipeline.pipe(decompress, opened)
-        return pipeline.split(Split(self.check_inner_header), payload, max_items=(MAX_CHUNK, MAX_ITEM))
+        return pipeline.split(split or Split(self.check_inner_header), payload, max_items=(MAX_CHUNK, MAX_ITEM))
 
     def check_inner_header(self, inner: dict[str, object]) -> None:
         """Compare the sealed header with the clear-text one, which nothing authenticates. Raises ``DamagedArchive``."""

@@ -3,8 +3,9 @@
     download ─ sha256 ─ open ─ decompress ─ split ─┬─ psql, one transaction
                                                    └─ vault, 20 workers
 
-COMMIT is written only when this second reading was authenticated to its last byte and the vault stage ended within
-its threshold: ``run()`` returns only then.
+No secret is written before the server has executed all of the SQL, which is what fails most often; an archive that
+has its secrets first is therefore read once for each. COMMIT is written only when every reading was authenticated to
+its last byte and the vault stage ended within its threshold: ``run()`` returns only then.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .report import RestoreReport
 from .verify import COUNTERS, verify_pass
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from ..formats.secret import Secret
     from ..formats.v1 import Header
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from .job import Logger
     from .report import OnProgress
     from .verify import Verified
+
+    SqlStage = Callable[[Inlet[bytes]], Awaitable[None]]
+    SecretStage = Callable[[Inlet[Secret]], Awaitable[None]]
 
 
 async def restore(
@@ -73,7 +77,7 @@ async def restore(
             await targets.check(stack)
             verified = await verify_pass(job, archive, targets.secret_check())
             await archive.check_unchanged()
-            await targets.open(stack)
+            await targets.open(stack, verified)
             snapshot = await _apply(job, archive, targets, verified)
             return _report(job, archive, verified, targets, snapshot)
 
@@ -81,18 +85,21 @@ async def restore(
 
 
 async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Verified) -> Snapshot:
-    """The second reading, and COMMIT."""
-    pipeline = Pipeline()
-    sql, secrets = archive.wire(pipeline)
-    pipeline.sink(targets.session or drain, sql, name="psql")
-    pipeline.sink(targets.sink or drain, secrets, name="vault")
-    job.begin(
-        "restore",
-        archive_total=archive.ciphertext_size,
-        sql_total=verified.sql_bytes,
-        secrets_total=verified.secrets,
-    )
-    snapshot = await job.run(pipeline, **COUNTERS)
+    """The second reading (or, for an archive with its secrets first, the second and the third), and COMMIT."""
+    both = targets.session is not None and targets.sink is not None
+    apart = both and not verified.sql_first
+    for sql_stage, secret_stage in targets.stages(apart=apart):
+        pipeline = Pipeline()
+        sql, secrets = archive.wire(pipeline)
+        pipeline.sink(sql_stage, sql, name="psql")
+        pipeline.sink(secret_stage, secrets, name="vault")
+        job.begin(
+            "restore",
+            archive_total=archive.ciphertext_size,
+            sql_total=verified.sql_bytes,
+            secrets_total=verified.secrets,
+        )
+        snapshot = await job.run(pipeline, **COUNTERS)
     job.begin("commit")
     if targets.session:
         await targets.session.commit()
@@ -163,7 +170,7 @@ class _Targets:
 
             self.client = await stack.enter_async_context(VaultClient(self.vault))
 
-    def secret_check(self) -> Callable[[Inlet[Secret]], Awaitable[None]]:
+    def secret_check(self) -> SecretStage:
         """A sink for the first reading that refuses what the second could not write."""
         if self.vault is None:
             return drain
@@ -177,12 +184,39 @@ class _Targets:
 
         return check
 
-    async def open(self, stack: AsyncExitStack) -> None:
+    def stages(self, *, apart: bool) -> Iterator[tuple[SqlStage, SecretStage]]:
+        """The sinks of each reading: both in one, the secrets waiting for the SQL, or one after the other."""
+        sql: SqlStage = self.session or drain
+        secrets: SecretStage = self.sink or drain
+        if apart:
+            yield sql, drain
+            yield drain, secrets
+        else:
+            yield sql, self._after_sql if self.session and self.sink else secrets
+
+    async def _after_sql(self, secrets: Inlet[Secret]) -> None:
+        """The vault's sink, from the moment on when all of the SQL was executed.
+
+        It cannot deadlock: the SQL's last chunk was sent before the first secret, and psql needs nothing else.
+        """
+        assert self.session is not None
+        assert self.sink is not None
+        await self.session.executed.wait()
+        await self.sink(secrets)
+
+    async def open(self, stack: AsyncExitStack, verified: Verified) -> None:
         """Begin the transaction; nothing is written to the vault before the sink's first secret."""
         if self.database is not None:
             from ..stages.pg.psql import open_psql
 
-            self.session = await stack.enter_async_context(open_psql(self.database, checked=self.checked))
+            self.session = await stack.enter_async_context(
+                open_psql(
+                    self.database,
+                    checked=self.checked,
+                    preserve=self.database.preserve + (() if self.header.includes_audit else self.database.audit),
+                    tables=verified.survey.facts.tables,
+                )
+            )
         if self.vault is not None and self.client is not None:
             from ..stages.vault.sink import VaultSink
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..formats.errors import DamagedArchive, WrongPassword
 from ..formats.peek import PEEK, opens
 from ..stages.archive_source import read_range
+from ..stages.codec import Split
 from ..stages.drain import drain
 from ..stages.pg.survey import SqlSurvey
 from .engine import Pipeline, in_thread
@@ -101,7 +102,8 @@ async def verify_pass(
     """
     survey = SqlSurvey()
     pipeline = Pipeline()
-    sql_edge, secret_edge = archive.wire(pipeline)
+    split = Split(archive.check_inner_header)
+    sql_edge, secret_edge = archive.wire(pipeline, split)
     pipeline.sink(survey, sql_edge, name="survey")
     pipeline.sink(secrets, secret_edge, name="secrets")
     job.begin("verify", archive_total=archive.ciphertext_size)
@@ -109,15 +111,23 @@ async def verify_pass(
         snapshot = await job.run(pipeline, **COUNTERS)
     except DamagedArchive as exc:
         raise await explain(job, archive, exc) from None
-    return Verified(survey, snapshot)
+    verified = Verified(survey, snapshot, split.sql_first)
+    for part, included, found in (
+        ("SQL", archive.header.includes_db, verified.sql_bytes),
+        ("secrets", archive.header.includes_kv, verified.secrets),
+    ):
+        if found and not included:
+            raise DamagedArchive("payload", f"The archive holds {part}, which its header denies.")
+    return verified
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verified archive holds: the SQL's survey, and the counters of the reading."""
+    """What a verified archive holds: the SQL's survey, the counters of the reading, and whether the SQL came first."""
 
     survey: SqlSurvey
     snapshot: Snapshot
+    sql_first: bool
 
     @property
     def sql_bytes(self) -> int:

@@ -59,7 +59,8 @@ class Assemble:
 class Split:
     """The payload's JSON to SQL and secrets. ``header`` is the inner header once the payload ended.
 
-    The SQL is passed on in pieces, never held.
+    The SQL is passed on in pieces, never held; an empty chunk marks its end, since its edge ends only with the payload.
+    ``sql_first`` says whether that was before the first secret.
     """
 
     name = "split"
@@ -67,6 +68,7 @@ class Split:
     def __init__(self, check_header: Callable[[dict[str, object]], None] | None = None) -> None:
         self._check_header = check_header
         self.header: dict[str, object] | None = None
+        self.sql_first = False
 
     async def __call__(self, payload: Inlet[bytes], sql: Outlet[bytes], secrets: Outlet[Secret]) -> None:
         """Read the payload. Raises ``DamagedArchive`` (layer ``payload``), and what ``check_header`` raises."""
@@ -80,6 +82,9 @@ class Split:
             for text in parts.sql:  # a piece can be longer than its chunk by what the chunk before it cut off
                 for piece in _pieces(text):
                     await sql.send(piece)
+            if parts.sql_ended:
+                self.sql_first = reader.sql_first
+                await sql.send(b"")
             for secret in parts.secrets:
                 await secrets.send(secret)
         reader.finish()

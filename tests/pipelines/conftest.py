@@ -65,7 +65,7 @@ def system(
     database: str, postgres_server: PostgresServer, kv_mount: Callable[[int], KvMount], tmp_path: Path
 ) -> Iterator[System]:
     """A filled system; afterwards no child process of ours may be left."""
-    before = set(psutil.Process().children(recursive=True))
+    before = set(psutil.Process().children())
     application, yubikeys = kv_mount(2), kv_mount(2)
     (tmp_path / "store").mkdir()
     system = System(
@@ -85,7 +85,7 @@ def system(
     )
     fill(system)
     yield system
-    assert set(psutil.Process().children(recursive=True)) <= before
+    assert set(psutil.Process().children()) <= before
 
 
 def fill(system: System) -> None:
