@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..stages.errors import ConfigurationError, InternalError, KleidiaError
 from .config import Config, load
-from .exit_codes import exit_code
+from .exit_codes import documented, exit_code
 from .stopping import Stopped, Stopper
 from .terminal import Terminal
 
@@ -114,7 +114,7 @@ def run(arguments: Namespace) -> int:
             message = f"Stopped by {exc.by}. {_left(invocation)}{why}"
             return terminal.failed("Stopped", message, "Run the command again when it suits.", exc.exit_code, exc)
         except KleidiaError as exc:
-            return terminal.failed(type(exc).__name__, exc.message, exc.hint, exit_code(type(exc)), exc)
+            return terminal.failed(documented(type(exc)), exc.message, exc.hint, exit_code(type(exc)), exc)
         except Exception as exc:  # noqa: BLE001 - the last resort: an operator sees a message, not a traceback
             return terminal.failed(
                 InternalError.__name__,

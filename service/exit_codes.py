@@ -43,3 +43,9 @@ BY_PART = {"store": 7, "database": 5, "vault": 6}
 def exit_code(error: type[BaseException]) -> int:
     """The status for a class of errors; what is none of ours is a bug."""
     return next((_BY_CLASS[each.__name__] for each in error.__mro__ if each.__name__ in _BY_CLASS), BUG)
+
+
+def documented(error: type[BaseException]) -> str:
+    """The name of the class that callers know an error as: some have a finer one inside the room that raises them."""
+    known = (each for each in error.__mro__ if each.__module__.endswith((".errors", ".ask")))
+    return next(known, error).__name__

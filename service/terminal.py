@@ -94,7 +94,10 @@ def _show(shown: Iterable[RenderableType]) -> None:
             from rich.console import Console
 
             console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH)
-        console.print(each)
+        with console.capture() as captured:
+            console.print(each)
+        # Without the blanks that fill each line: they make a mess of what is copied or piped.
+        sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().strip("\n").split("\n")))
     sys.stdout.flush()
 
 

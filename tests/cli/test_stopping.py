@@ -1,0 +1,222 @@
+"""Ctrl-C, SIGTERM and hang-up, at any time: one line that says truly what is left, and the status of the signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from kleidia_backup.pipeline.report import Progress
+from kleidia_backup.service.stopping import Stopped, Stopper
+from kleidia_backup.stages.errors import DumpFailed
+
+from .conftest import Outcome, command
+
+Call = Callable[..., Outcome]
+SIGNALS = [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM"), (signal.SIGHUP, 129, "hang-up")]
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A server that takes connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(60)
+        yield listening
+
+
+def _address(server: socket.socket) -> str:
+    return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def _stopped(server: socket.socket, number: int, *arguments: str | Path) -> Outcome:
+    """Start the command, wait until it waits for ``server``, send it a signal."""
+    with subprocess.Popen(
+        command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(60)
+                connection.recv(1)  # a request is under way
+                process.send_signal(number)
+                out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    return Outcome(process.returncode, out, err)
+
+
+@pytest.mark.parametrize(("number", "status", "name"), SIGNALS)
+def test_a_backup_that_is_stopped_leaves_nothing(
+    number: int, status: int, name: str, silent: socket.socket, configured: Callable[[str], Path], alone: Path
+) -> None:
+    """While it waits for a vault: no archive, no temporary file, one line, no traceback."""
+    (alone / "store").mkdir()
+    (alone / "password").write_text("secret", encoding="utf-8")
+    configured(
+        f'[vault]\naddress = "{_address(silent)}"\nroots = [{{ mount = "secret" }}]\n[vault.auth]\ntoken = "t"\n'
+        '[store]\ntype = "directory"\npath = "store"\n[password]\nfile = "password"\n'
+    )
+    outcome = _stopped(silent, number, "backup", "--type", "vault")
+    assert (outcome.status, outcome.out) == (status, "")
+    line, hint = outcome.err.splitlines()
+    assert line == f"error: Stopped by {name}. No archive was made, and nothing is left in the store."
+    assert hint.startswith("hint: ")
+    assert list((alone / "store").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        ("restore x --yes", "Nothing was changed."),
+        ("verify x", "Nothing was changed."),
+        ("list", "Nothing was changed."),
+        ("delete x --yes", "Whether the archive is gone"),
+        ("download x y", "No file was written."),
+    ],
+)
+def test_other_commands_say_what_they_leave(
+    arguments: str, left: str, silent: socket.socket, configured: Callable[[str], Path], alone: Path
+) -> None:
+    """With ``--json`` as one object on stdout; while a store does not answer."""
+    (alone / "password").write_text("secret", encoding="utf-8")
+    path = configured(
+        f'[store]\nbucket = "b"\nendpoint = "{_address(silent)}"\naccess_key_id = "a"\nsecret_access_key = "s"\n'
+        '[database]\nhost = "127.0.0.1"\n[password]\nfile = "password"\n'
+    )
+    outcome = _stopped(silent, signal.SIGTERM, *arguments.split(), "--json")
+    assert (outcome.status, outcome.err) == (143, "")
+    assert outcome.json["error"]["message"].startswith(f"Stopped by SIGTERM. {left}")
+    assert (outcome.json["error"]["type"], outcome.json["error"]["exit_code"]) == ("Stopped", 143)
+    assert sorted(each.name for each in alone.iterdir()) == sorted([path.name, "password"])
+
+
+@pytest.fixture
+def restoring(
+    monkeypatch: pytest.MonkeyPatch, configured: Callable[[str], Path]
+) -> Callable[[Callable[[Any], Any]], None]:
+    """A configuration with a vault, and a library whose restore is what the test gives."""
+    configured(
+        '[store]\ntype = "directory"\npath = "."\n[vault]\naddress = "http://v"\nroots = [{ mount = "secret" }]\n'
+        '[vault.auth]\ntoken = "t"\n'
+    )
+    monkeypatch.setenv("KLEIDIA_BACKUP_PASSWORD", "secret")
+
+    def use(restore: Callable[[Any], Any]) -> None:
+        async def library(*_: Any, on_progress: Any, **__: Any) -> Any:
+            return await restore(on_progress)
+
+        monkeypatch.setattr("kleidia_backup.service.job_commands.bring_back", library)
+
+    return use
+
+
+def test_a_restore_says_when_secrets_were_written(
+    restoring: Callable[[Callable[[Any], Any]], None], call: Call
+) -> None:
+    """The database rolls back; secrets that reached the vault did, and that is said."""
+
+    async def restore(on_progress: Any) -> None:
+        on_progress(Progress(phase="restore", seconds=1.0, secrets=1234))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await anyio.sleep_forever()
+
+    restoring(restore)
+    outcome = call("restore", "x", "--yes")
+    assert outcome.status == 143
+    assert "The database is as before." in outcome.err
+    assert "up to 1,234 are the archive's now" in outcome.err
+
+
+def test_a_signal_while_committing_comes_too_late(
+    restoring: Callable[[Callable[[Any], Any]], None], monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    """What is committing is done a moment later, and is reported as done."""
+    ended = []
+
+    async def restore(on_progress: Any) -> None:
+        on_progress(Progress(phase="commit", seconds=1.0))
+        os.kill(os.getpid(), signal.SIGINT)
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
+        ended.append(True)
+        raise DumpFailed("an error of its own")  # which is told as such, not as a stop
+
+    restoring(restore)
+    outcome = call("restore", "x", "--yes")
+    assert ended
+    assert (outcome.status, "error: an error of its own" in outcome.err) == (5, True)
+
+
+def test_what_cleaning_up_had_to_say_is_told(restoring: Callable[[Callable[[Any], Any]], None], call: Call) -> None:
+    """An error that the signal caused, in a child process for example, is part of the one line."""
+
+    async def restore(_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise DumpFailed("pg_dump ended early.")
+
+    restoring(restore)
+    outcome = call("restore", "x", "--yes")
+    assert outcome.status == 130
+    assert "Stopped by Ctrl-C. Nothing was changed. pg_dump ended early." in outcome.err
+
+
+def test_cleaning_up_is_waited_for_and_a_second_signal_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """The job's own clean-up runs to its end, whoever is impatient."""
+    events = []
+
+    async def job() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                events.append("cleaning")
+                os.kill(os.getpid(), signal.SIGINT)
+                await anyio.lowlevel.checkpoint()
+                events.append("clean")
+
+    with Stopper() as stopper, pytest.raises(Stopped) as caught:
+        stopper.run(job)
+    assert events == ["cleaning", "clean"]
+    assert caught.value.exit_code == 130
+    assert capsys.readouterr().err == "Cleaning up; please wait.\n"
+
+
+def test_between_jobs_a_signal_stops_at_once_and_after_the_last_one_nothing() -> None:
+    """A prompt is left by Ctrl-C; a result that is being printed is printed."""
+
+    async def job() -> int:
+        return 7
+
+    with Stopper() as stopper, pytest.raises(Stopped):
+        os.kill(os.getpid(), signal.SIGTERM)
+    with Stopper() as stopper:
+        assert stopper.run(job) == 7
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGTERM)
+    with Stopper() as stopper:
+        assert stopper.run(job, last=True) == 7
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_signals_are_given_back_and_ignored_ones_stay_ignored() -> None:
+    """``nohup`` and ``&`` of a shell are respected; a program that embeds us gets its handlers back."""
+    before = {number: signal.getsignal(number) for number, _, _ in SIGNALS}
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stopper():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    assert {number: signal.getsignal(number) for number, _, _ in SIGNALS} == before

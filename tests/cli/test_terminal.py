@@ -1,0 +1,277 @@
+"""What is shown while a job runs and when it ended."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kleidia_backup.formats.v1 import Header
+from kleidia_backup.pipeline.engine import StageSnapshot
+from kleidia_backup.pipeline.report import BackupReport, Phase, Progress, RestoreReport
+from kleidia_backup.service import words
+from kleidia_backup.service.progress import Bars, Lines
+from kleidia_backup.service.terminal import Terminal
+
+from .conftest import Outcome, command
+
+Call = Callable[..., Outcome]
+MOMENT = datetime(2026, 1, 17, 12, 0, 5, tzinfo=UTC)
+STAGE = StageSnapshot("pg_dump", "finished", seconds=10.0, waiting_in=0.0, waiting_out=4.0)
+
+
+class Screen(io.StringIO):
+    """A terminal that remembers what was written to it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (1048575, "1.0 MiB"), (3 << 40, "3.0 TiB")],
+)
+def test_sizes_in_words(number: int, text: str) -> None:
+    """Powers of 1024, one digit."""
+    assert words.size(number) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.04, "0.0 s"), (59.9, "59.9 s"), (99.96, "1 min 40 s"), (187, "3 min 07 s"), (3725, "1 h 02 min")],
+)
+def test_times_in_words(number: float, text: str) -> None:
+    """As exact as anybody needs."""
+    assert words.seconds(number) == text
+
+
+def test_a_line_every_ten_seconds() -> None:
+    """Not on a terminal: a line when ten seconds of the job passed, with what is done of what is known."""
+    stream = io.StringIO()
+    with Lines(stream) as show:
+        for second in range(35):
+            show(
+                Progress(
+                    phase="backup",
+                    seconds=second,
+                    sql_bytes=second << 20,
+                    sql_total=700 << 20,
+                    secrets=second * 100,
+                    archive_bytes=second << 18,
+                )
+            )
+        show(Progress(phase="verify", seconds=0.1))  # another job, for the demo runs two
+        show(Progress(phase="restore", seconds=10.5, archive_bytes=1 << 20, archive_total=2 << 20, secrets_total=50))
+    assert stream.getvalue().splitlines() == [
+        "backing up, 10 s: database 10.0 MiB of about 700.0 MiB, secrets 1,000, archive 2.5 MiB",
+        "backing up, 20 s: database 20.0 MiB of about 700.0 MiB, secrets 2,000, archive 5.0 MiB",
+        "backing up, 30 s: database 30.0 MiB of about 700.0 MiB, secrets 3,000, archive 7.5 MiB",
+        "restoring, 10 s: secrets 0 of 50, archive 1.0 MiB of 2.0 MiB",
+    ]
+
+
+def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar for each quantity, new ones for a new phase, and none of them left at the end."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    screen = Screen()
+    phases: list[tuple[Phase, int]] = [("prepare", 0), ("backup", 1 << 20), ("backup", 9 << 20), ("commit", 0)]
+    with Bars(screen) as show:
+        for phase, done in phases:
+            show(Progress(phase=phase, seconds=1.0, sql_bytes=done, sql_total=(4 << 20) if done else None))
+            show._rich.refresh()
+    shown = screen.getvalue()
+    for text in ("preparing", "backing up", "database", "1.0 MiB of about 4.0 MiB", "9.0 MiB", "committing"):
+        assert text in shown
+    assert len(show._rich.tasks) == 1
+    assert shown.rstrip().endswith("\x1b[2K")  # the last thing is that the line is erased
+
+
+def test_quiet_and_verbose_choose_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bars only on a terminal, and not together with a log; nothing at all when asked for quiet."""
+    monkeypatch.setattr("sys.stderr", Screen())
+    assert type(Terminal().progress()).__name__ == "Bars"
+    assert type(Terminal(verbose=True).progress()).__name__ == "Lines"
+    assert type(Terminal(quiet=True).progress()).__name__ == "Nothing"
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert type(Terminal().progress()).__name__ == "Lines"
+
+
+@pytest.fixture
+def reporting(monkeypatch: pytest.MonkeyPatch, configured: Callable[[str], Path]) -> Callable[[str, Any], None]:
+    """A whole configuration, and a library that answers with the test's report."""
+    configured(
+        '[store]\ntype = "directory"\npath = "."\n[vault]\naddress = "http://v"\nroots = [{ mount = "secret" }]\n'
+        '[vault.auth]\ntoken = "canary-token"\n[database]\nhost = "db"\npassword = "canary-database"\n'
+        '[backup]\npart_size = "8MiB"\njob_timeout = "1h"\ninclude_audit_logs = false\n'
+    )
+    monkeypatch.setenv("KLEIDIA_BACKUP_PASSWORD", "canary-password")
+
+    def answer(function: str, report: Any) -> None:
+        async def library(*arguments: Any, **options: Any) -> Any:
+            calls.append((arguments, options))
+            return report
+
+        monkeypatch.setattr(f"kleidia_backup.service.job_commands.{function}", library)
+
+    calls: list[Any] = []
+    answer.calls = calls  # type: ignore[attr-defined]
+    return answer
+
+
+def _backup_report(**more: Any) -> BackupReport:
+    return BackupReport(
+        name="backups/backup-full-20260117-120005.enc",
+        backup_type="full",
+        created_at=MOMENT,
+        size=3 << 20,
+        checksum="ab" * 32,
+        sql_bytes=12 << 20,
+        secrets=1234,
+        seconds={"prepare": 0.5, "backup": 10.0, "total": 10.5},
+        stages=(STAGE,),
+        **more,
+    )
+
+
+def _restore_report(**more: Any) -> RestoreReport:
+    header = Header(
+        created_at=MOMENT,
+        backup_type="full",
+        includes_db=True,
+        includes_kv=True,
+        includes_audit=True,
+        checksum="0" * 64,
+    )
+    return RestoreReport(name="x", header=header, size=1, sql_bytes=2, secrets=100, seconds={"total": 1.0}, **more)
+
+
+def test_a_backup_is_summed_up(reporting: Any, call: Call) -> None:
+    """Sizes, seconds per phase, and for each stage where its time went."""
+    reporting("back_up", _backup_report(deleted=3))
+    shown = call("backup")
+    assert (shown.status, shown.err) == (0, "")
+    assert shown.out.splitlines() == [
+        "Backup complete (full)",
+        " archive   backups/backup-full-20260117-120005.enc, 3.0 MiB",
+        " SHA-256   " + "ab" * 32,
+        " database  12.0 MiB of SQL",
+        " secrets   1,234 (3 deleted)",
+        " time      10.5 s (prepare 0.5 s, backup 10.0 s)",
+        "",
+        " where the time went    busy   waiting for input   waiting for output",
+        " ────────────────────────────────────────────────────────────────────",
+        " pg_dump               6.0 s               0.0 s                4.0 s",
+        "",
+    ]
+
+
+def test_a_backup_as_json(reporting: Any, call: Call) -> None:
+    """One object on one line, with the report's own names; times are UTC, each stage has its busy seconds."""
+    reporting("back_up", _backup_report())
+    told = call("backup", "--json")
+    assert told.err == ""
+    assert len(told.out.splitlines()) == 1
+    assert told.json == {
+        "name": "backups/backup-full-20260117-120005.enc",
+        "backup_type": "full",
+        "created_at": "2026-01-17T12:00:05Z",
+        "size": 3 << 20,
+        "checksum": "ab" * 32,
+        "sql_bytes": 12 << 20,
+        "secrets": 1234,
+        "deleted": 0,
+        "unreadable_count": 0,
+        "unreadable": [],
+        "warnings": [],
+        "seconds": {"prepare": 0.5, "backup": 10.0, "total": 10.5},
+        "stages": [
+            {
+                "name": "pg_dump",
+                "state": "finished",
+                "seconds": 10.0,
+                "waiting_in": 0.0,
+                "waiting_out": 4.0,
+                "busy": 6.0,
+            }
+        ],
+        "exit_code": 0,
+    }
+
+
+def test_options_and_configuration_reach_the_library(reporting: Any, call: Call) -> None:
+    """What was configured, unless an option says otherwise."""
+    reporting("back_up", _backup_report())
+    call("backup")
+    call("backup", "--audit-logs", "--type", "vault", "--name", "mine.enc", "--allow-unreadable", "--verbose")
+    call("backup", "--no-audit-logs", "--type", "database")
+    (_, one), (_, two), (_, three) = reporting.calls
+    assert (one["part_size"], one["timeout"], one["include_audit"]) == (8 << 20, 3600.0, False)
+    assert (one["name"], one["allow_unreadable"], one["log"], one["password"]) == (None, False, None, "canary-password")
+    assert one["database"] is not None
+    assert one["vault"] is not None
+    assert (two["database"], two["include_audit"], two["name"], two["allow_unreadable"]) == (
+        None,
+        True,
+        "mine.enc",
+        True,
+    )
+    assert two["log"] is not None
+    assert (three["vault"], three["include_audit"]) == (None, False)
+
+
+def test_a_backup_with_holes_has_a_status_of_its_own(reporting: Any, call: Call) -> None:
+    """8, with every path that is not in the archive; other warnings are shown and change nothing."""
+    reporting(
+        "back_up", _backup_report(unreadable_count=2, unreadable=("a/b", "c\x1b[1m"), warnings=("2 unreadable.",))
+    )
+    shown = call("backup")
+    assert shown.status == 8
+    assert shown.err.splitlines() == [
+        "warning: 2 unreadable.",
+        "warning: not in the archive: a/b",
+        "warning: not in the archive: c\\x1b[1m",
+    ]
+    assert call("backup", "--json").json["exit_code"] == 8
+    reporting("back_up", _backup_report(warnings=("The vault root keys/ holds no secret.",)))
+    told = call("backup")
+    assert (told.status, told.err) == (0, "warning: The vault root keys/ holds no secret.\n")
+
+
+def test_a_restore_with_failures_has_a_status_of_its_own(reporting: Any, call: Call) -> None:
+    """8, with every path that was not written; without failures 0."""
+    reporting("bring_back", _restore_report(written=98, failed_count=2, failed=("a", "b"), warnings=("2 of 100.",)))
+    shown = call("restore", "x", "--yes")
+    assert shown.status == 8
+    assert "100 (98 written, 2 failed)" in shown.out
+    assert shown.err.splitlines() == ["warning: 2 of 100.", "warning: not written: a", "warning: not written: b"]
+    reporting("bring_back", _restore_report(unchanged=100))
+    assert call("restore", "x", "--yes").status == 0
+
+
+def test_nothing_that_is_configured_as_a_secret_is_shown(reporting: Any, call: Call) -> None:
+    """Neither in results nor in logs, whatever the options."""
+    reporting("back_up", _backup_report())
+    reporting("bring_back", _restore_report())
+    for arguments in ("backup", "restore x --yes", "restore x", "config", "list"):
+        for option in ("--json", "--verbose", "--quiet"):
+            assert "canary" not in call(*arguments.split(), option).everything
+
+
+def test_a_reader_that_leaves_is_no_error(alone: Path) -> None:
+    """``… | head -1``: what was done is done; no traceback, and the status says so."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        done = subprocess.run(
+            command("config", "--example"), stdout=theirs, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    finally:
+        os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, "")
