@@ -16,12 +16,13 @@ import msgspec
 
 from ...formats.secret import MAX_SECRET
 from ...pipeline.engine import in_thread
-from ..errors import VaultForbidden, VaultMountMissing, VaultSealed
+from ..errors import VaultMountMissing, VaultSealed
 from . import answers, jsontext
 from .answers import Absent, Conflict, Deleted, Found, Names, Oversize, ReadResult, Refused, WriteResult, Written
 from .backoff import GaveUp, Trouble
-from .tokens import ALIVE, TokenKeeper
-from .transport import LIST_LIMIT, Call, Transport
+from .mounts import ask_version, no_mount
+from .tokens import TokenKeeper
+from .transport import LIST, LIST_LIMIT, Call, Transport
 from .troubles import Answer, final
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 #: What an answer holds besides the value: metadata, and up to 64 pairs of custom metadata.
 _ENVELOPE = 512 * 1024
-#: The verb LIST in a form that every proxy lets pass.
-_LIST = "list=true"
 #: Longer answers are parsed in a thread, for they may be nested deeply.
 _INLINE = 64 * 1024
 #: Seconds in which the token is revoked at the end, or not.
@@ -46,19 +45,6 @@ class Stats:
     paused: float
     logins: int
     renewals: int
-
-
-class _Mount(msgspec.Struct):
-    type: str = ""
-    options: dict[str, str] | None = None
-
-
-class _Mounts(msgspec.Struct):
-    secret: dict[str, _Mount] = msgspec.field(default_factory=dict)
-
-
-class _MountsAnswer(msgspec.Struct):
-    data: _Mounts = msgspec.field(default_factory=_Mounts)
 
 
 class _Health(msgspec.Struct):
@@ -85,7 +71,7 @@ class VaultClient:
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
         try:
-            await self._transport.persist(self._unsealed)
+            await self._transport.insist(self._unsealed)
             await self._tokens.start()
         except BaseException:
             await self._leave()
@@ -155,32 +141,8 @@ class VaultClient:
         Raises ``VaultMountMissing`` when there is none, ``VaultForbidden`` when the token may do nothing there.
         """
         if mount not in self._versions:
-            self._versions[mount] = await self._ask_version(mount)
+            self._versions[mount] = await ask_version(self, mount)
         return self._versions[mount]
-
-    async def _ask_version(self, mount: str) -> int:
-        answer = await self.control(Call("GET", ALIVE))
-        try:
-            mounts = msgspec.json.decode(answer.body, type=_MountsAnswer).data.secret
-        except msgspec.DecodeError:
-            mounts = {}
-        found = mounts.get(mount + "/")
-        kv = sorted(name.rstrip("/") for name, each in mounts.items() if each.type == "kv")
-        seen = f"The token sees the KV mounts {', '.join(kv)}." if kv else "The token sees no KV mount at all."
-        if found is None:
-            probe = await self.control(Call("GET", f"{mount}/metadata/", query=_LIST))
-            if probe.status == 403:
-                raise VaultForbidden(
-                    f"The token may do nothing at mount {mount!r}, or there is no such mount: a vault does not tell.",
-                    hint=f"{seen} Grant list on {mount}/metadata/* and read on {mount}/data/*, or correct the mount.",
-                )
-            raise VaultMountMissing(
-                f"There is no mount {mount!r} in the vault at {self.settings.address}.",
-                hint=f"{seen} Correct the configured root, or enable a KV engine there.",
-            )
-        if found.type not in {"kv", "generic"}:
-            raise VaultMountMissing(f"The mount {mount!r} is a {found.type} engine, not a KV engine.", hint=seen)
-        return 2 if (found.options or {}).get("version") == "2" else 1
 
     async def _data(self, mount: str, path: str) -> str:
         return f"{mount}/data/{path}" if await self.kv_version(mount) == 2 else f"{mount}/{path}"
@@ -215,7 +177,7 @@ class VaultClient:
     async def list(self, mount: str, folder: str) -> Names | Refused:
         """The names in a folder ("" or with a slash at its end); sub-folders have a slash at theirs."""
         try:
-            answer = await self.request(Call("GET", await self._metadata(mount, folder), query=_LIST))
+            answer = await self.request(Call("GET", await self._metadata(mount, folder), query=LIST))
         except GaveUp as exc:
             return Refused(0, f"the server {exc.trouble.text}")
         if answer.oversize:
@@ -270,10 +232,7 @@ class VaultClient:
     def _missing(self, mount: str, answer: Answer) -> Deleted | Absent | Refused:
         result = answers.missing(answer.body)
         if isinstance(result, Refused) and "no handler for route" in result.reason:
-            raise VaultMountMissing(
-                f"There is no mount {mount!r} in the vault at {self.settings.address}.",
-                hint="Correct the configured root, or enable a KV engine there.",
-            )
+            raise no_mount(self.settings.address, mount)
         if isinstance(result, Refused) and "Invalid path for a versioned K/V" in result.reason:
             raise VaultMountMissing(
                 f"The mount {mount!r} is KV version 2, and is configured as version 1.", hint="Leave the version out."

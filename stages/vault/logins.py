@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from .settings import VaultSettings
 
-#: Seconds for a connection and for an answer; login and renewal are quick or broken.
-_TIMEOUT = (10.0, 30.0)
+#: Most seconds for a connection and for an answer: login and renewal are quick or broken, and a thread that waits
+#: for one outlives a cancellation.
+_TIMEOUT = (5.0, 15.0)
 
 _REFUSALS = (hvac_errors.InvalidRequest, hvac_errors.Unauthorized, hvac_errors.Forbidden, hvac_errors.InvalidPath)
 
@@ -57,7 +58,7 @@ class Logins:
             "url": settings.address,
             "cert": (),
             "verify": verify,
-            "timeout": _TIMEOUT,
+            "timeout": tuple(min(seconds, settings.request_timeout) for seconds in _TIMEOUT),
             "allow_redirects": False,
             "session": self._session,
             "namespace": settings.namespace or None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,8 +14,9 @@ from ...pipeline.engine import in_thread
 from ..errors import VaultThreshold
 from . import jsontext
 from .answers import Absent, Conflict, Deleted, Found, Oversize, Refused
+from .reports import WriteReport, some
 from .roots import Root, check_roots, locate
-from .source import NAMED, SMALL, some
+from .source import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,28 +50,6 @@ class Change:
 
 
 Journal: TypeAlias = Callable[[Change], Awaitable[None]]
-
-
-@dataclass
-class WriteReport:
-    """What a ``VaultSink`` did. ``written`` counts overwritten and ``created`` ones; ``unchanged`` were equal already.
-
-    ``failed`` are pairs of archive path and reason, ``NAMED`` of them at most. ``seconds`` is how long it took.
-    """
-
-    total: int = 0
-    written: int = 0
-    created: int = 0
-    unchanged: int = 0
-    failed_count: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def warnings(self) -> list[str]:
-        """What an operator should know, one sentence each."""
-        if not self.failed_count:
-            return []
-        return [f"{self.failed_count} of {self.total} secrets could not be written: {some(self.failed)}."]
 
 
 class VaultSink:
@@ -134,9 +113,7 @@ class VaultSink:
         report.total += 1
         why = await self._settle(root.mount, path, secret.value)
         if why:
-            report.failed_count += 1
-            if len(report.failed) < NAMED:
-                report.failed.append((secret.path, why))
+            report.note_failed(secret.path, why)
 
     async def _settle(self, mount: str, path: str, value: bytes) -> str:
         """Make the live value equal; returns why that failed, or nothing."""

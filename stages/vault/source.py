@@ -6,7 +6,7 @@ folders on the way down: memory follows the breadth of the tree, not the number 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from ...formats.secret import MAX_SECRET, Secret
 from ..errors import ConfigurationError, VaultForbidden, VaultUnreadable
 from . import jsontext
 from .answers import Absent, Deleted, Found, Oversize, ReadResult, Refused
+from .reports import SERVER_STRINGS, ReadReport, some
 from .roots import Root, check_roots, owner, unusable
 
 if TYPE_CHECKING:
@@ -26,57 +27,6 @@ if TYPE_CHECKING:
 
 #: Largest value, in bytes, that every worker may hold at once; larger ones are read one at a time.
 SMALL = 1024 * 1024
-#: Paths that a report names; it counts the others.
-NAMED = 1000
-#: Strings in one request that a server takes by default; more of them can be read, but not written back.
-SERVER_STRINGS = 1000
-
-
-@dataclass
-class ReadReport:
-    """What a ``VaultSource`` did. Lists name ``NAMED`` paths at most.
-
-    ``deleted`` secrets have a deleted or destroyed newest version. ``vanished`` ones were listed and had no value
-    when they were read: deleted in between, or metadata only. ``unreadable`` are pairs of archive path (a folder
-    ends with a slash) and reason. ``heavy`` ones hold more strings than a server takes in one request by default.
-    ``empty_roots`` held nothing at all. ``seconds`` is how long it took.
-    """
-
-    read: int = 0
-    bytes: int = 0
-    deleted: int = 0
-    vanished: int = 0
-    unreadable_count: int = 0
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-    custom_metadata: int = 0
-    heavy_count: int = 0
-    heavy: list[str] = field(default_factory=list)
-    empty_roots: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    forbidden: int = field(default=0, repr=False)
-
-    def warnings(self) -> list[str]:
-        """What an operator should know, one sentence each."""
-        found = []
-        if self.unreadable_count:
-            found.append(f"{self.unreadable_count} vault paths could not be read: {some(self.unreadable)}.")
-        if self.deleted:
-            found.append(f"{self.deleted} secrets are not in the archive because their newest version is deleted.")
-        if self.custom_metadata:
-            found.append(f"{self.custom_metadata} secrets have custom metadata, which the archive cannot hold.")
-        if self.heavy_count:
-            found.append(
-                f"{self.heavy_count} secrets hold more than {SERVER_STRINGS} strings, for example {self.heavy[0]}: "
-                "a restore needs a listener with a higher max_request_json_strings."
-            )
-        found += [f"The vault root {root} holds no secret." for root in self.empty_roots]
-        return found
-
-
-def some(failures: Sequence[tuple[str, str]], most: int = 20) -> str:
-    """The first paths of a list of failures, and the reason of the first."""
-    more = ", …" if len(failures) > most else ""
-    return f"{', '.join(path for path, _ in failures[:most])}{more} ({failures[0][1]})"
 
 
 @dataclass
@@ -112,6 +62,7 @@ class VaultSource:
         self._folders: list[_Folder] = []
         self._busy = 0
         self._waiting = 0
+        self._forbidden = 0
         self._denied: Root | None = None
         self._wake = anyio.Event()
         self._one_large = anyio.Lock()
@@ -120,12 +71,12 @@ class VaultSource:
         """Walk every root."""
         started = monotonic()
         for root in self._roots:
-            seen = self.report.read + self.report.deleted + self.report.vanished + self.report.unreadable_count
+            seen = self.report.seen
             await self._list(root, root.folder, top=True)
             async with anyio.create_task_group() as workers:
                 for _ in range(self.senders):
                     workers.start_soon(self._work, out)
-            if seen == self.report.read + self.report.deleted + self.report.vanished + self.report.unreadable_count:
+            if seen == self.report.seen:
                 self.report.empty_roots.append(str(root))
         self.report.seconds = monotonic() - started
         await self._judge()
@@ -138,7 +89,7 @@ class VaultSource:
         if self._denied is not None:
             data = "data/" if await self._client.kv_version(self._denied.mount) == 2 else ""
             grant = f"Grant read on {self._denied.mount}/{data}{self._denied.folder}*"
-        if report.forbidden == report.unreadable_count and not report.read:
+        if self._forbidden == report.unreadable_count and not report.read:
             raise VaultForbidden(
                 f"The token may list secrets but read none: {some(report.unreadable)}.", hint=f"{grant}."
             )
@@ -243,14 +194,10 @@ class VaultSource:
     def _weigh(self, name: str, value: bytes) -> None:
         # A string has two quotes: counting those first is quick, and enough for nearly all.
         if value.count(b'"') > 2 * SERVER_STRINGS - 16 and jsontext.strings(value) > SERVER_STRINGS - 8:
-            self.report.heavy_count += 1
-            if len(self.report.heavy) < NAMED:
-                self.report.heavy.append(name)
+            self.report.note_heavy(name)
 
     def _unreadable(self, root: Root, path: str, why: str, *, forbidden: bool = False) -> None:
-        self.report.unreadable_count += 1
+        self.report.note_unreadable(self._archive_path(root, path), why)
         if forbidden:
-            self.report.forbidden += 1
+            self._forbidden += 1
             self._denied = self._denied or root
-        if len(self.report.unreadable) < NAMED:
-            self.report.unreadable.append((self._archive_path(root, path), why))

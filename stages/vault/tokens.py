@@ -12,7 +12,6 @@ import anyio
 from anyio import to_thread
 
 from ..errors import KleidiaError, VaultForbidden
-from .backoff import GaveUp, Trouble
 from .logins import Grant, Logins
 from .settings import TokenAuth
 from .transport import Call
@@ -20,6 +19,7 @@ from .transport import Call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .backoff import Trouble
     from .settings import VaultSettings
     from .transport import Transport
 
@@ -98,7 +98,7 @@ class TokenKeeper:
                 async with self._lock:
                     if self._grant is grant:
                         await self._renew(grant)
-            except (KleidiaError, GaveUp):
+            except KleidiaError:
                 # The requests of the job meet the same trouble, and it is theirs to end the job with it.
                 await anyio.sleep(max(grant.lease * (1 - _RENEW_AT) / 4, _RENEW_PAUSE))
 
@@ -126,10 +126,11 @@ class TokenKeeper:
         self.logins += 1
 
     async def _alive(self) -> bool:
-        return (await self._transport.request(Call("GET", ALIVE), self.token)).status != 403
+        answer = await self._transport.insist(lambda: self._transport.once(Call("GET", ALIVE), self.token))
+        return answer.status != 403
 
     async def _ask(self, call: Callable[[], T | Trouble]) -> T:
         async def exchange() -> T | Trouble:
             return await to_thread.run_sync(call, abandon_on_cancel=True)
 
-        return await self._transport.persist(exchange)
+        return await self._transport.insist(exchange)

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 #: Seconds to wait for a connection.
 CONNECT_TIMEOUT = 10.0
+#: The query that makes a GET of a folder what the verb LIST is, and that every proxy lets pass.
+LIST = "list=true"
 #: Largest answer to anything but a read of a secret: a folder of about a million names.
 LIST_LIMIT = 64 * 1024 * 1024
 _PIECE = 256 * 1024
@@ -98,6 +100,13 @@ class Transport:
         except GaveUp as exc:
             if exc.alone:
                 raise
+            raise final(self._address, exc.trouble, self.backoff.budget) from None
+
+    async def insist(self, exchange: Callable[[], Awaitable[T | Trouble]]) -> T:
+        """The same for an exchange without which nothing else can go on: whatever it fails with is an error."""
+        try:
+            return await self.persist(exchange)
+        except GaveUp as exc:
             raise final(self._address, exc.trouble, self.backoff.budget) from None
 
     async def _exchange(self, call: Call, token: str) -> Answer | Trouble:

@@ -10,12 +10,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import anyio
 import hvac  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from aiohttp import web
 
+from kleidia_backup.pipeline.engine.testing import collect
 from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
-from kleidia_backup.stages.errors import ConfigurationError, VaultForbidden
+from kleidia_backup.stages.errors import ConfigurationError, VaultError, VaultForbidden, VaultUnreachable
 from kleidia_backup.stages.vault.answers import Found, Refused
 from kleidia_backup.stages.vault.client import Stats, VaultClient
 from kleidia_backup.stages.vault.settings import (
@@ -26,6 +28,7 @@ from kleidia_backup.stages.vault.settings import (
     TokenAuth,
     UserpassAuth,
 )
+from kleidia_backup.stages.vault.source import VaultSource
 
 from .conftest import Policies
 from .stub import StubVault, settings
@@ -358,6 +361,48 @@ async def test_a_login_waits_for_a_vault_that_is_busy(stub: StubVault) -> None:
     assert stub.seen[-1][2] == "auth/token/revoke-self"
 
 
+async def test_a_login_that_is_never_answered(stub: StubVault) -> None:
+    """It ends in time, and a cancellation does not wait for it."""
+
+    async def fault(request: web.Request) -> None:
+        if "login" in request.path:
+            await asyncio.sleep(30)
+
+    stub.fault = fault
+    auth = AppRoleAuth("role", "secret")
+    with pytest.raises(VaultUnreachable, match="no answer in time"):
+        async with VaultClient(settings(stub, auth=auth, request_timeout=0.1)):
+            pass
+    started = time.monotonic()
+    with anyio.move_on_after(0.1) as scope:
+        async with VaultClient(settings(stub, auth=auth, request_timeout=2)):
+            pass
+    assert scope.cancelled_caught
+    assert time.monotonic() - started < 1
+
+
+async def test_a_login_that_keeps_failing_ends_the_job(stub: StubVault) -> None:
+    """With a dead token and no new one, no path is called unreadable: it is the vault's fault."""
+    stub.fill(200)
+    auth = AppRoleAuth("role", "secret")
+    granted: list[str] = []
+
+    async def fault(request: web.Request) -> web.StreamResponse | None:
+        if "login" not in request.path:
+            await asyncio.sleep(0.002)
+            return None
+        if granted:
+            return web.json_response({"errors": ["storage is gone"]}, status=500)
+        granted.append("stub-token")
+        return web.json_response({"auth": {"client_token": "stub-token", "lease_duration": 3600, "renewable": True}})
+
+    stub.fault = fault
+    async with VaultClient(settings(stub, auth=auth)) as client:
+        stub.tokens.clear()
+        with pytest.raises(VaultError, match="answers a login with a server error"):
+            await collect(VaultSource(client, client.settings.roots, allow_unreadable=True))
+
+
 async def test_a_login_that_gives_no_token(stub: StubVault) -> None:
     """Something else that answers at the login's address is not taken for a vault."""
 
@@ -365,6 +410,6 @@ async def test_a_login_that_gives_no_token(stub: StubVault) -> None:
         return web.json_response({}) if "login" in request.path else None
 
     stub.fault = fault
-    with pytest.raises(Exception, match="no token"):
+    with pytest.raises(VaultError, match="no token"):
         async with VaultClient(settings(stub, auth=AppRoleAuth("role", "secret"))):
             pass

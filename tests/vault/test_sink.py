@@ -14,8 +14,9 @@ from kleidia_backup.pipeline.engine.testing import check_cancellation, run_sink
 from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.stages.errors import ConfigurationError, VaultMountMissing, VaultThreshold
 from kleidia_backup.stages.vault.client import VaultClient
+from kleidia_backup.stages.vault.reports import WriteReport
 from kleidia_backup.stages.vault.settings import Root, TokenAuth
-from kleidia_backup.stages.vault.sink import Change, Journal, VaultSink, WriteReport
+from kleidia_backup.stages.vault.sink import Change, Journal, VaultSink
 
 from .conftest import Policies
 from .stub import StubVault, settings
@@ -187,7 +188,7 @@ async def test_what_a_server_does_not_take(openbao_server: OpenBaoServer, kv: Kv
 
 async def test_failures_are_counted_and_some_named(stub: StubVault, monkeypatch: pytest.MonkeyPatch) -> None:
     """The report holds a bounded number of names."""
-    monkeypatch.setattr("kleidia_backup.stages.vault.sink.NAMED", 30)
+    monkeypatch.setattr("kleidia_backup.stages.vault.reports.NAMED", 30)
     secrets = [secret(f"x{n}", {}) for n in range(80)]
 
     async def fault(request: web.Request) -> web.StreamResponse | None:

@@ -15,8 +15,9 @@ from kleidia_backup.pipeline.engine.testing import ListSink, check_cancellation,
 from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.stages.errors import ConfigurationError, VaultForbidden, VaultMountMissing, VaultUnreadable
 from kleidia_backup.stages.vault.client import VaultClient
+from kleidia_backup.stages.vault.reports import ReadReport
 from kleidia_backup.stages.vault.settings import Root, TokenAuth
-from kleidia_backup.stages.vault.source import ReadReport, VaultSource
+from kleidia_backup.stages.vault.source import VaultSource
 
 from .conftest import Policies
 from .stub import StubVault, settings
@@ -180,7 +181,7 @@ async def test_many_unreadable_paths_are_counted_and_some_named(
     stub: StubVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The report holds a bounded number of names."""
-    monkeypatch.setattr("kleidia_backup.stages.vault.source.NAMED", 30)
+    monkeypatch.setattr("kleidia_backup.stages.vault.reports.NAMED", 30)
     stub.fill(80)
 
     async def fault(request: web.Request) -> web.StreamResponse | None:
