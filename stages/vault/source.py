@@ -1,7 +1,7 @@
 """The fan-out source: walks the roots of a vault with many workers and sends every secret it can read.
 
 Listing overlaps reading. The folder found last is worked on first, so what is remembered is the unread names of the
-folders on the way down: memory follows the breadth of the tree, not the number of secrets.
+folders on one way down for each worker: memory follows the breadth of the tree, not the number of secrets.
 """
 
 from __future__ import annotations

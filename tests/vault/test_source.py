@@ -238,6 +238,22 @@ async def test_no_request_is_open_while_nobody_takes_secrets(stub: StubVault) ->
     assert len(seen) == 100
 
 
+async def test_what_is_remembered_follows_the_breadth_of_the_tree(stub: StubVault) -> None:
+    """Of 1,600 secrets in 40 folders, five workers never hold more names than those of a few folders."""
+    stub.values = {f"f{a}/s{b}": (1, "{}") for a in range(40) for b in range(40)}
+    most = 0
+    async with VaultClient(settings(stub)) as client:
+        source = VaultSource(client, client.settings.roots, workers=5)
+
+        async def fault(_request: web.Request) -> None:
+            nonlocal most
+            most = max(most, sum(len(folder.names) for folder in source._folders))
+
+        stub.fault = fault
+        assert len(await collect(source)) == 1600
+    assert 40 < most <= 40 + 6 * 40
+
+
 async def test_cancellation_at_every_send(stub: StubVault) -> None:
     """A cancelled source ends, and the client is as good as before."""
     stub.fill(5)
