@@ -12,6 +12,7 @@ import msgspec
 from .errors import DamagedArchive
 from .json_scan import FLAT_OBJECT, STRING, WHITESPACE, MalformedJson, ValueScanner, ValueSkipper, cut_string
 from .secret import MAX_SECRET, Secret
+from .v1 import without_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -112,7 +113,7 @@ class PayloadReader:
             return
         raw = yield from self._value(MAX_INNER_HEADER, "the inner header")
         try:
-            header = json.loads(raw.decode())
+            header = json.loads(raw.decode(), object_pairs_hook=without_duplicates)
         except (ValueError, RecursionError):
             raise MalformedJson("the inner header cannot be read") from None
         if not isinstance(header, dict):
@@ -127,6 +128,8 @@ class PayloadReader:
         first = True
         while (path := (yield from self._member(first=first))) is not None:
             first = False
+            if not path:
+                raise MalformedJson("a secret without a path")
             raw = yield from self._value(self._max_secret, f"the secret {path[:200]!r}")
             raw.decode()  # strict UTF-8
             self._any_secret = True

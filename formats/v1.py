@@ -62,7 +62,7 @@ class Header:
     def decode(cls, raw: bytes) -> Header:
         """Read a header JSON, in any key order. Raises ``DamagedArchive`` and ``UnsupportedArchive``."""
         try:
-            fields = json.loads(raw.decode(), parse_constant=_refuse)
+            fields = json.loads(raw.decode(), parse_constant=_refuse, object_pairs_hook=without_duplicates)
         except (ValueError, RecursionError):
             raise DamagedArchive("header", "The archive's header is not JSON.") from None
         if not isinstance(fields, dict):
@@ -131,6 +131,14 @@ class Preamble:
         header = Header.decode(data[at : at + length])
         salt = data[at + length : at + length + SALT_SIZE]
         return cls(header, salt, data[size - NONCE_SIZE : size], size)
+
+
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members, for ``json.loads``. Raises ``ValueError`` when a name stands there twice."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands there twice")
+    return members
 
 
 def encode_preamble(header: Header, salt: bytes, nonce: bytes) -> bytes:
