@@ -11,6 +11,7 @@ from .scan import Meta, Sql, SqlScanner, bare
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .preserve import Preservation
     from .scan import Piece
 
 #: Statements that begin or end a transaction, by how they begin.
@@ -36,8 +37,9 @@ class Guard:
     ``\unrestrict``; the session restricts psql with a key that the archive cannot know.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, preservation: Preservation | None = None) -> None:
         self._large_objects = False
+        self._preservation = preservation
 
     def let_through(self, piece: Piece) -> bytes:
         """The bytes to pass on, with as many lines as the piece. Raises ``Unfit``."""
@@ -67,7 +69,7 @@ class Guard:
             return b"\n" * data.count(b"\n")
         if match:
             raise Unfit(f"the statement {_shown(match.group())}")
-        return data
+        return self._preservation.statement(data, statement) if self._preservation else data
 
 
 def _shown(data: bytes) -> str:
@@ -77,9 +79,9 @@ def _shown(data: bytes) -> str:
 class DumpFilter:
     """SQL text in, what psql may have of it out."""
 
-    def __init__(self) -> None:
+    def __init__(self, preservation: Preservation | None = None) -> None:
         self._scanner = SqlScanner()
-        self._guard = Guard()
+        self._guard = Guard(preservation)
 
     def feed(self, chunk: bytes) -> bytes:
         """What of this chunk (and of those before) goes to psql now. Raises ``RestoreFailed``."""

@@ -74,7 +74,7 @@ def _details(said: str) -> str:
     return f" ({'; '.join(details)})" if details else ""
 
 
-async def end_backend(settings: PostgresSettings, name: str) -> bool:
+async def end_backend(settings: PostgresSettings, name: str, transaction: str) -> bool:
     """End the server's side of the session of this application name; whether it is surely gone, and rolled back."""
 
     def ended() -> bool:
@@ -82,11 +82,15 @@ async def end_backend(settings: PostgresSettings, name: str) -> bool:
             query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s"
             return bool(one(connection, query, (name,))[0] == 0)
 
+    def rolled_back() -> bool:
+        with connect(settings, timeout=_CONNECT) as connection:
+            return bool(one(connection, "SELECT txid_status(%s::bigint)", (transaction,))[0] == "aborted")
+
     deadline = anyio.current_time() + ENDING
     while anyio.current_time() < deadline:
         try:
             if await in_thread(ended):
-                return True
+                return not transaction or await in_thread(rolled_back)
         except DatabaseError:
             return False
         await anyio.sleep(0.05)
@@ -119,7 +123,7 @@ async def settle(settings: PostgresSettings, transaction: str, name: str, failur
             raise failure or RestoreFailed("PostgreSQL rolled the restore back at COMMIT.", hint="Nothing was changed.")
         if answer != "in progress":
             break
-        await end_backend(settings, name)
+        await end_backend(settings, name, "")
     raise CommitUncertain(
         f"The connection to PostgreSQL was lost during COMMIT ({settings.where()}): the restore may be there, or not.",
         hint=f"Ask the server: SELECT txid_status({transaction}); it answers committed or aborted.",

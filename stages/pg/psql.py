@@ -17,18 +17,24 @@ from ..errors import DatabaseError, RestoreFailed
 from . import outcome, process
 from .filter import DumpFilter
 from .preflight import check_restore
+from .preserve import plan
+from .preserve_sql import WARNINGS
 from .settings import PostgresSettings, Table, quote_literal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 
     from anyio.abc import Process
 
     from .preflight import DatabaseFacts
+    from .preserve import Preservation
     from .tools import Tool
 
 #: Seconds COMMIT may take. It is not interrupted by a cancellation, since its outcome must be known.
 COMMIT_TIMEOUT = 300.0
+
+#: Stands for the number of lines before the archive's SQL when psql is behind its end.
+_AFTERWARDS = 1 << 60
 
 #: Longest line of psql's output that is looked at, in bytes.
 _LINE = 64 * 1024
@@ -52,16 +58,21 @@ class RestoreReport:
 class PsqlSession:
     """Sink stage: feeds psql, and returns when the server has executed everything. Made by ``open_psql``."""
 
-    def __init__(self, settings: PostgresSettings, child: Process, stdin: int, name: str) -> None:
+    def __init__(
+        self, settings: PostgresSettings, child: Process, stdin: int, name: str, preservation: Preservation
+    ) -> None:
         self.settings = settings
-        self.report = RestoreReport()
+        self.report = RestoreReport(preserved=preservation.keep)
+        self._preservation = preservation
+        #: Set when the server has executed all of the text.
+        self.executed = anyio.Event()
         self._child = child
         self._stdin = stdin
         self._name = name  # application_name of our session, and the mark of our lines in psql's output
         self._said = process.Tail()
         self._output = bytearray()
         self._transaction = ""
-        self._lines = 0  # of the stream, before the dump
+        self._before = 0  # lines of ours in the stream, before the archive's
 
     async def __call__(self, sql: Inlet[bytes]) -> None:
         """Execute the SQL text inside the transaction, without committing it.
@@ -69,12 +80,14 @@ class PsqlSession:
         Raises ``RestoreFailed`` when psql ends early, when the text ends in the middle of something, or when it holds
         what would end the transaction; ``DatabaseUnreachable`` when the server was lost.
         """
-        dump = DumpFilter()
+        dump = DumpFilter(self._preservation)
 
         async def feed() -> None:
             key = secrets.token_hex(16)
-            await self._say(f"\\o {os.devnull}\n\\restrict {key}\n")
+            await self._say(f"{self._preservation.before()}\\o {os.devnull}\n\\restrict {key}\n")
             async for chunk in sql:
+                if not chunk:  # the text ends here; its edge may stay open for long
+                    break
                 self.report.bytes += len(chunk)
                 await self._write(await in_thread(dump.feed, chunk))
             await self._write(await in_thread(dump.finish))
@@ -86,6 +99,12 @@ class PsqlSession:
                 "The archive's SQL ended the transaction by itself: part of it may be committed.",
                 hint="Compare the database with a backup made before; this archive is not one of pg_dump's.",
             )
+        self._before = _AFTERWARDS
+        after = self._preservation.after()
+        if after:
+            after += WARNINGS.replace(":mark", quote_literal(self._mark("warning")))
+        after += self._marker("finished", "''")
+        await self._until("finished", lambda: self._write(after.encode()))
 
     async def commit(self) -> None:
         """Commit, and prove that it happened; shielded from cancellation, bounded by ``COMMIT_TIMEOUT`` seconds.
@@ -131,12 +150,15 @@ class PsqlSession:
                 "restored without it, in pg_dump's own order."
             )
 
+    def _mark(self, name: str) -> str:
+        return f"{self._name} {name} "
+
     def _marker(self, name: str, value: str) -> str:
-        return f"SELECT {quote_literal(f'{self._name} {name} ')} || {value};\n"
+        return f"SELECT {quote_literal(self._mark(name))} || {value};\n"
 
     async def _say(self, text: str) -> None:
         """Write lines of ours that precede the dump."""
-        self._lines += text.count("\n")
+        self._before += text.count("\n")
         await self._write(text.encode())
 
     async def _write(self, data: bytes) -> None:
@@ -157,7 +179,7 @@ class PsqlSession:
             tasks.start_soon(self._said.drain, self._child.stderr)
             async with process.task_group() as feeding:
                 feeding.start_soon(feed)
-                answer = await self._read(f"{self._name} {name} ".encode())
+                answer = await self._read(self._mark(name).encode())
                 feeding.cancel_scope.cancel()
             if answer is not None:
                 tasks.cancel_scope.cancel()
@@ -168,10 +190,13 @@ class PsqlSession:
     async def _read(self, marker: bytes) -> str | None:
         """Read psql's output up to the line that begins with ``marker``; None when it ends before."""
         assert self._child.stdout is not None
+        warning = self._mark("warning").encode()
         while True:
             *lines, rest = bytes(self._output).split(b"\n")
             self._output[:] = rest[-_LINE:]
             for number, line in enumerate(lines):
+                if line.startswith(warning):
+                    self.report.warnings.append(line[len(warning) :].decode())
                 if line.startswith(marker):
                     self._output[:] = b"\n".join([*lines[number + 1 :], rest])
                     return line[len(marker) :].decode()
@@ -183,7 +208,7 @@ class PsqlSession:
     async def _failure(self) -> DatabaseError:
         """What it means that psql ended."""
         status = await self._child.wait()
-        return outcome.explain(self.settings, status, self._said.text, self._lines)
+        return outcome.explain(self.settings, status, self._said.text, self._before)
 
     async def _leave(self) -> None:
         """Let psql end by itself."""
@@ -200,7 +225,7 @@ class PsqlSession:
             os.close(self._stdin)
             self._stdin = -1
         if not self.report.committed:
-            self.report.rolled_back = await outcome.end_backend(self.settings, self._name)
+            self.report.rolled_back = await outcome.end_backend(self.settings, self._name, self._transaction)
 
 
 @asynccontextmanager
@@ -208,12 +233,18 @@ async def open_psql(
     settings: PostgresSettings,
     *,
     checked: tuple[Tool, DatabaseFacts] | None = None,
+    preserve: tuple[str, ...] | None = None,
+    tables: Collection[Table] | None = None,
 ) -> AsyncIterator[PsqlSession]:
     """Open a transaction for a restore; leaving without ``commit`` rolls it back, whatever the reason.
 
-    Raises what ``check_restore`` raises.
+    ``preserve`` names the tables that keep their rows (the settings' ``preserve`` unless given; add ``audit`` for an
+    archive without audit logs). ``tables`` are those that the archive makes, as the survey found them: a preserved
+    table that is not among them is made again from what it was. Raises what ``check_restore`` raises.
     """
     tool, _ = checked or await check_restore(settings)
+    names = settings.preserve if preserve is None else preserve
+    preservation = await in_thread(plan, settings, names, tables)
     name = f"kleidia-restore-{secrets.token_hex(8)}"
     command = [tool.path, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "--no-password", "--file=-"]
     command.append(f"--dbname={settings.public_conninfo(application_name=name)}")
@@ -233,7 +264,7 @@ async def open_psql(
     except BaseException:
         os.close(write_end)
         raise
-    session = PsqlSession(settings, child, write_end, name)
+    session = PsqlSession(settings, child, write_end, name, preservation)
     try:
         await session.begin()
         yield session

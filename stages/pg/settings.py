@@ -62,6 +62,10 @@ class Table:
             )
         return cls(parts[0] if len(parts) == 2 else "", parts[-1])
 
+    def matches(self, other: Table) -> bool:
+        """Whether this name, perhaps without a schema, can mean the other table."""
+        return self.name == other.name and self.schema in ("", other.schema)
+
     def __str__(self) -> str:
         parts = (self.schema, self.name) if self.schema else (self.name,)
         return ".".join(quote_identifier(part) for part in parts)

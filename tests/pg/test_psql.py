@@ -17,7 +17,8 @@ from kleidia_backup.stages.pg import outcome
 from kleidia_backup.stages.pg.filter import Guard
 from kleidia_backup.stages.pg.psql import PsqlSession, open_psql
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
+pytestmark = pytest.mark.anyio
+both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 
 SCHEMA = (
     "CREATE TYPE mood AS ENUM ('glad', 'sad')",
@@ -33,6 +34,7 @@ SCHEMA = (
 SESSIONS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'kleidia-restore-%'"
 
 
+@both
 async def test_a_database_comes_back_as_it_was(db: Any, other: Any) -> None:
     """Into an empty database and over a changed one, the dump of the copy is the dump of the original."""
     db.execute(*SCHEMA)
@@ -51,6 +53,7 @@ async def test_a_database_comes_back_as_it_was(db: Any, other: Any) -> None:
     assert other.text() == db.text()
 
 
+@both
 async def test_nothing_is_there_before_commit_nor_without_it(db: Any, other: Any) -> None:
     """Leaving the session without a commit rolls back, ends psql and its session on the server, and says so."""
     db.execute(*SCHEMA)
@@ -143,6 +146,7 @@ async def test_what_blocks_a_drop_is_named(db: Any) -> None:
     assert db.value("SELECT count(*) FROM later") == 0
 
 
+@both
 async def test_psql_killed_in_the_middle_rolls_back(db: Any, other: Any) -> None:
     """With SIGKILL, while it is fed: an error, and the database as before."""
     db.execute("CREATE TABLE users AS SELECT n, repeat('x', 1000) AS pad FROM generate_series(1, 20000) AS n")
@@ -185,6 +189,7 @@ def _after(inlet: Any, count: int, action: Any) -> Any:
     return Wrapped()
 
 
+@both
 async def test_a_dead_psql_is_noticed_while_the_archive_is_slow(db: Any) -> None:
     """Without waiting for the next chunk."""
     with anyio.fail_after(30):
@@ -212,6 +217,7 @@ class _Never:
         raise AssertionError
 
 
+@both
 async def test_cancelling_ends_a_statement_that_runs_on_the_server(db: Any, until: Any) -> None:
     """The server's session is ended too, not only psql: its locks are gone when the session is left."""
     db.execute("CREATE TABLE t (id int)")
@@ -229,6 +235,7 @@ async def test_cancelling_ends_a_statement_that_runs_on_the_server(db: Any, unti
     db.execute("DROP TABLE t")
 
 
+@both
 async def test_a_failing_upstream_rolls_back_and_keeps_its_error(db: Any) -> None:
     """What the sink does on the way out never hides why."""
     before = db.text()
@@ -253,6 +260,7 @@ async def test_a_deferred_constraint_that_fails_at_commit_is_a_rollback(db: Any,
     assert db.query("SELECT relname FROM pg_class WHERE relname IN ('a', 'b')") == []
 
 
+@both
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_connection_lost_during_commit_is_settled(db: Any, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     """The server is asked over a second connection; killed before it is a rollback, killed after it a success."""
@@ -286,6 +294,7 @@ async def test_an_outcome_that_nobody_can_tell_is_said_to_be_uncertain(
         assert not session.report.committed
 
 
+@both
 async def test_commit_is_not_interrupted_by_a_cancellation(db: Any) -> None:
     """Its outcome must be known."""
     async with open_psql(db.settings) as session:
