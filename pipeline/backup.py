@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ..formats.seal import derive_key
 from ..formats.secret import MAX_ITEM, Secret
 from ..formats.v1 import NONCE_SIZE, SALT_SIZE, BackupType, Header, archive_name, encode_preamble
-from ..stages.archive_sink import ArchiveSink, part_size_for
+from ..stages.archive_sink import SMALLEST_S3_PART, ArchiveSink, part_size_for
 from ..stages.codec import Assemble, Seal, Sha256, compress
 from ..stages.drain import nothing
 from ..stages.errors import ConfigurationError, ObjectExists, ObjectMissing
@@ -70,6 +70,8 @@ async def backup(
     """
     kind = _kind(database, vault)
     check_password(password)
+    if part_size is not None:
+        _check_part_size(part_size, store)
     now = datetime.now(UTC)
     header = Header(
         created_at=now,
@@ -102,6 +104,17 @@ def _kind(database: PostgresSettings | None, vault: VaultSettings | None) -> Bac
     if database is None and vault is None:
         raise ConfigurationError("There is nothing to back up.", hint="Configure [database], [vault] or both.")
     return "vault" if database is None else "database" if vault is None else "full"
+
+
+def _check_part_size(part_size: int, store: object) -> None:
+    """A store says that its parts are too small when all are there: after hours, perhaps."""
+    from ..stages.stores.directory import DirectorySettings
+
+    least = 64 * 1024 if isinstance(store, DirectorySettings) else SMALLEST_S3_PART
+    if part_size < least:
+        raise ConfigurationError(
+            f"A part size of {part_size} bytes is too small.", hint=f"Use {least} or more, or leave part_size out."
+        )
 
 
 async def _refuse_existing(store: ObjectStore, name: str) -> None:

@@ -7,6 +7,7 @@ All parts but the last have one size, as some stores require.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 #: S3 takes this many parts at most.
 MAX_PARTS = 10_000
-#: Smallest part: memory is three to four parts.
+#: S3 takes no smaller part, but for the last one; it says so only at the end.
+SMALLEST_S3_PART = 5 * 1024 * 1024
+#: Smallest part that is chosen: memory is three to four parts.
 MIN_PART = 8 * 1024 * 1024
 #: Seconds that aborting an upload may take.
 ABORT_SECONDS = 30.0
@@ -126,6 +129,9 @@ class ArchiveSink:
         self.info = await self._upload.complete(size)
 
     async def _abort(self) -> None:
-        if self._upload is not None and self.info is None:
-            with anyio.CancelScope(shield=True, deadline=anyio.current_time() + ABORT_SECONDS):
+        if self._upload is None or self.info is not None:
+            return
+        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + ABORT_SECONDS):
+            # What went wrong first is what the caller must see; the next backup aborts what is left.
+            with suppress(StoreError):
                 await self._upload.abort()

