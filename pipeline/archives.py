@@ -196,7 +196,8 @@ async def _check_vault(settings: VaultSettings) -> tuple[list[str], str]:
     from ..stages.vault.client import VaultClient
 
     async with VaultClient(settings) as client:
-        missing = await check_vault(client, settings.roots, restore=True)
+        missing = await check_vault(client, settings.roots, restore=False)
+        missing += [right for right in await check_vault(client, settings.roots, restore=True) if right not in missing]
     return list(missing), f"{settings.address}, {len(settings.roots)} roots"
 
 
