@@ -8,6 +8,7 @@ from ..pipeline.archives import inspect
 from ..pipeline.backup import backup as back_up
 from ..pipeline.restore import restore as bring_back
 from ..pipeline.verify import verify as read_all
+from ..stages.errors import ConfigurationError
 from . import tables, words
 from .ask import confirm
 from .commands import Invocation, needed
@@ -23,6 +24,10 @@ def backup(invocation: Invocation) -> int:
     """Back up what ``--type`` says; exit status 8 when some secrets could not be read and that was allowed."""
     given, config = invocation.arguments, invocation.config
     database, vault = invocation.database, invocation.vault
+    if given.name is not None and not given.name.endswith(".enc"):
+        raise ConfigurationError(
+            "The name of an archive must end with .enc, or `list` would not show it.", hint="Correct --name."
+        )
     if given.type != "vault":
         needed(database, config, "database", "The database", "Or back up the vault alone, by --type vault.")
     if given.type != "database":
@@ -57,8 +62,8 @@ def restore(invocation: Invocation) -> int:
     """Restore an archive, after asking; exit status 8 when a part of it was not restored."""
     given = invocation.arguments
     store, database, vault = invocation.store, invocation.database, invocation.vault
-    if not given.yes:
-        confirm(_question(invocation), yes=False)
+    if not given.yes and (question := _question(invocation)):
+        confirm(question, yes=False)
     password = invocation.password()
     report: RestoreReport = invocation.job(
         lambda on_progress: bring_back(
@@ -98,7 +103,7 @@ def verify(invocation: Invocation) -> int:
 
 
 def _question(invocation: Invocation) -> str:
-    """What a restore overwrites, and with what."""
+    """What a restore overwrites, and with what; empty when it cannot overwrite anything, which is told soon enough."""
     info, preamble = invocation.stopper.run(lambda: inspect(invocation.arguments.name, invocation.store))
     header, targets = preamble.header, []
     if header.includes_db and invocation.database is not None:
@@ -106,6 +111,8 @@ def _question(invocation: Invocation) -> str:
     if header.includes_kv and invocation.vault is not None:
         roots = ", ".join(str(root) for root in invocation.vault.roots)
         targets.append(f"  vault at {invocation.vault.address}: secrets below {roots}")
+    if not targets:
+        return ""
     made = words.moment(header.created_at)
     lines = [f"{info.name} ({header.backup_type}, made {made}, {words.size(info.size)}) will overwrite", *targets]
     return (

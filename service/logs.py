@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TextIO
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 
@@ -10,11 +11,26 @@ if TYPE_CHECKING:
     from ..pipeline.job import Logger
 
 
+class _Lenient:
+    """A stream whose reader may leave: no job fails because its log cannot be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def logger(stream: TextIO) -> Logger:
     """A logger that writes to ``stream``. It changes nothing global."""
     render: Any = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
     made: Logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        structlog.WriteLogger(cast("TextIO", _Lenient(stream))),
         processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), render],
         wrapper_class=structlog.BoundLogger,
     )

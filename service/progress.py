@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from . import words
@@ -75,9 +76,10 @@ class Lines(Nothing):
         self.say(f"{phase}, {progress.seconds:.0f} s" + (f": {done}" if done else ""))
 
     def say(self, text: str) -> None:
-        """Write a line."""
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        """Write a line, if anybody still reads; no backup fails because nobody looks."""
+        with suppress(OSError):
+            self._stream.write(text + "\n")
+            self._stream.flush()
 
 
 class Bars:
@@ -107,7 +109,8 @@ class Bars:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._rich.stop()
+        with suppress(OSError):  # the terminal is gone
+            self._rich.stop()
 
     def __call__(self, progress: Progress) -> None:
         """Move the bars; a new phase begins with new ones."""
@@ -136,4 +139,5 @@ class Bars:
 
     def say(self, text: str) -> None:
         """Write a line above the bars."""
-        self._rich.console.print(text, markup=False, highlight=False)
+        with suppress(OSError):
+            self._rich.console.print(text, markup=False, highlight=False)

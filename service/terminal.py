@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,14 +50,14 @@ class Terminal:
         return logger(sys.stderr)
 
     def tell(self, text: str) -> None:
-        """Something to know, on stderr."""
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+        """Something to know, on stderr, if anybody still reads it."""
+        with suppress(OSError):
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
 
     def warn(self, text: str) -> None:
         """A warning, on one line."""
-        sys.stderr.write(f"warning: {words.printable(text)}\n")
-        sys.stderr.flush()
+        self.tell(f"warning: {words.printable(text)}")
 
     def result(self, values: dict[str, Any], shown: Iterable[RenderableType], exit_code: int = 0) -> int:
         """The command's result: ``values`` as JSON, or what is ``shown``. Returns ``exit_code``."""
@@ -71,15 +71,14 @@ class Terminal:
     def failed(self, kind: str, message: str, hint: str, exit_code: int, error: BaseException | None = None) -> int:
         """An error: one line for what is wrong, one for what to do next. Returns ``exit_code``."""
         if self.verbose and error is not None:
-            sys.stderr.write("".join(traceback.format_exception(error)))
+            self.tell("".join(traceback.format_exception(error)).rstrip())
         message, hint = words.printable(message), words.printable(hint)
         with _reader_may_leave():
             if self.json:
                 _write_json({"error": {"type": kind, "message": message, "hint": hint, "exit_code": exit_code}})
             else:
                 sys.stdout.flush()
-                sys.stderr.write(f"error: {message}\n" + (f"hint: {hint}\n" if hint else ""))
-                sys.stderr.flush()
+                self.tell(f"error: {message}" + (f"\nhint: {hint}" if hint else ""))
         return exit_code
 
 
@@ -108,9 +107,12 @@ def _write_json(values: dict[str, Any]) -> None:
 
 @contextmanager
 def _reader_may_leave() -> Iterator[None]:
-    """What was done is done, whether or not anybody reads about it to the end (``… | head``)."""
+    """What was done is done, whether or not the result of it can be written (``… | head``, a full disk)."""
     try:
         yield
-    except BrokenPipeError:
+    except OSError as exc:
         # Else the interpreter would complain when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(exc, BrokenPipeError):
+            with suppress(OSError):
+                sys.stderr.write(f"warning: The result cannot be written to stdout: {exc.strerror}.\n")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
+import subprocess
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from kleidia_backup.service.demo.kv import KvMount
 from kleidia_backup.service.demo.servers import Bucket, PostgresServer
 
-from .conftest import Outcome
+from .conftest import Outcome, command
 
 PASSWORD = "canary-encryption-password"
 Call = Callable[..., Outcome]
@@ -175,8 +179,8 @@ def test_the_whole_life_of_an_archive(
     assert run("delete", name).status == 9
     assert run("delete", name, "--yes", "--json").json["deleted"] is True
     assert run("list").out == "There are no archives.\n"
-    for command in ("inspect", "verify", "url"):
-        assert run(command, name).status == 7
+    for each in ("inspect", "verify", "url"):
+        assert run(each, name).status == 7
 
 
 def test_in_processes_of_their_own(installation: Installation, spawn: Call) -> None:
@@ -335,3 +339,61 @@ def test_connections_name_what_is_missing(installation: Installation, tmp_path: 
     assert shown.status == 7
     assert "store: not ok" in shown.out
     assert "database: ok" in shown.out
+
+
+def test_ctrl_c_while_pg_dump_waits(installation: Installation, tmp_path: Path) -> None:
+    """A terminal sends Ctrl-C to pg_dump as well: one line all the same, no archive, and no pg_dump left behind."""
+    waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with psycopg.connect(installation.conninfo) as connection:
+        connection.execute("LOCK TABLE notes IN ACCESS EXCLUSIVE MODE")
+        with subprocess.Popen(
+            command("--config", installation.config, "backup"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                while not installation.sql(waits):
+                    assert process.poll() is None
+                os.killpg(process.pid, signal.SIGINT)
+                out, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
+    assert (process.returncode, out) == (130, "")
+    assert err.startswith("error: Stopped by Ctrl-C. No archive was made, and nothing is left in the store.")
+    assert len(err.splitlines()) == 2
+    with pytest.raises(ProcessLookupError):  # its group is empty
+        os.killpg(process.pid, 0)
+    assert [path for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+
+def test_the_question_before_a_restore_names_what_is_overwritten(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Archive, its age and size; database and server; vault and roots. Anything but yes changes nothing."""
+    name = installation.run("backup", "--json").json["name"]
+    installation.wreck()
+    before = installation.content()
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal("no\n"))
+    refused = installation.run("restore", name)
+    assert refused.status == 9
+    where = conninfo_to_dict(installation.conninfo)
+    for part in (
+        name,
+        "KiB",
+        f"database {where['dbname']} at {where['host']}:{where['port']}",
+        f"vault at {installation.kv.server.address}: secrets below {installation.kv.path}/app/",
+        "This cannot be undone.",
+    ):
+        assert part in refused.err
+    assert installation.content() == before
+    monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
+    assert installation.run("restore", name).status == 0
+    assert installation.content() != before

@@ -62,7 +62,7 @@ def _tree(root: type[KleidiaError]) -> Iterator[type[KleidiaError]]:
 
 
 def test_every_class_of_errors_has_a_status() -> None:
-    """The whole tree is in the table, with a documented status each; finer classes count as those they are made from."""
+    """The whole tree is in the table, with a documented status each; finer classes count as what they derive from."""
     ours = {kind for kind in _tree(KleidiaError) if kind.__module__.startswith("kleidia_backup.")}
     finer = {kind for kind in ours if kind.__name__ not in {*errors.__all__, "NotConfirmed"}}
     assert ours - finer == set(EXPECTED)

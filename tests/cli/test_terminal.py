@@ -264,7 +264,7 @@ def test_nothing_that_is_configured_as_a_secret_is_shown(reporting: Any, call: C
             assert "canary" not in call(*arguments.split(), option).everything
 
 
-def test_a_reader_that_leaves_is_no_error(alone: Path) -> None:
+def test_a_reader_that_leaves_is_no_error() -> None:
     """``… | head -1``: what was done is done; no traceback, and the status says so."""
     ours, theirs = os.pipe()
     os.close(ours)
@@ -275,3 +275,39 @@ def test_a_reader_that_leaves_is_no_error(alone: Path) -> None:
     finally:
         os.close(theirs)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_result_that_cannot_be_written_is_a_warning() -> None:
+    """A full disk under stdout does not make a failure of a backup that was made."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command("config", "--example"), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert done.returncode == 0
+    assert done.stderr == "warning: The result cannot be written to stdout: No space left on device.\n"
+
+
+def test_no_job_fails_because_nobody_reads_its_progress_or_log(reporting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stderr may be a pipe whose reader left, or a terminal that is gone."""
+
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    terminal = Terminal(verbose=True)
+    with terminal.progress() as show:
+        show(Progress(phase="backup", seconds=20.0, secrets=1))
+        show.say("a step")
+    log = terminal.log()
+    assert log is not None
+    log.info("event", number=1)
+    terminal.warn("a warning")
+    terminal.failed("Kind", "message", "hint", 1, ValueError())
+
+
+def test_an_archive_that_would_not_be_listed_is_not_made(reporting: Any, call: Call) -> None:
+    """``list`` shows names that end with .enc."""
+    reporting("back_up", _backup_report())
+    refused = call("backup", "--name", "monday")
+    assert (refused.status, ".enc" in refused.err, reporting.calls) == (2, True, [])
