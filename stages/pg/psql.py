@@ -64,7 +64,7 @@ class PsqlSession:
         self.settings = settings
         self.report = RestoreReport(preserved=preservation.keep)
         self._preservation = preservation
-        #: Set when the server has executed all of the text.
+        #: Set when the server has executed all of the text, and brought the preserved tables back.
         self.executed = anyio.Event()
         self._child = child
         self._stdin = stdin
@@ -105,6 +105,10 @@ class PsqlSession:
             after += WARNINGS.replace(":mark", quote_literal(self._mark("warning")))
         after += self._marker("finished", "''")
         await self._until("finished", lambda: self._write(after.encode()))
+        self.executed.set()
+        async for chunk in sql:  # nothing but its end, when the text's end was marked
+            if chunk:
+                raise RestoreFailed("There is SQL after its end.", hint="Nothing was changed. Please report this.")
 
     async def commit(self) -> None:
         """Commit, and prove that it happened; shielded from cancellation, bounded by ``COMMIT_TIMEOUT`` seconds.

@@ -36,7 +36,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def write(path: Path, header: dict[str, Any], payload: dict[str, Any]) -> None:
-    """Write an archive as odd as the book allows: other orders, \\u escapes, white space, many gzip members."""
+    r"""Write an archive as odd as the book allows: other orders, \\u escapes, white space, many gzip members."""
     text = json.dumps(dict(reversed(payload.items())), indent=2, ensure_ascii=True).encode()
     members = [zlib.compress(text[at : at + 1000], 9, wbits=31) for at in range(0, len(text), 1000)]
     salt, nonce = hashlib.sha256(b"salt").digest(), b"twelve bytes"
