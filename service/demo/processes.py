@@ -64,15 +64,20 @@ class Record:
     def stop(self) -> bool:
         """End the process if it is still ours; whether it was. Returns only when it is gone."""
         was_alive = self.alive()
-        for number, seconds in ((self.stop_signal, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
-            deadline = time.monotonic() + seconds
+        for number in (self.stop_signal, signal.SIGKILL):
             if self.alive():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, number)
-            while self.alive() and time.monotonic() < deadline:
-                time.sleep(_POLL)
+                self.wait(STOP_SECONDS)
         self.clean()
         return was_alive
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the process is gone, at most so long; whether it is."""
+        deadline = time.monotonic() + seconds
+        while (alive := self.alive()) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+        return not alive
 
     def clean(self) -> None:
         """Remove the directory that goes with the process, if there is one."""

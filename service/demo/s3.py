@@ -85,7 +85,7 @@ class Bucket:
 @functools.cache
 def _session() -> Any:
     """One for all clients: the first reads the description of S3, 0.2 s, the others find it read."""
-    import botocore.session
+    import botocore.session  # type: ignore[import-untyped]
 
     return botocore.session.get_session()
 
