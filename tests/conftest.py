@@ -127,13 +127,23 @@ def _moto(directory: Path, stack: contextlib.ExitStack) -> S3Server:
 
 
 @pytest.fixture
-def database(postgres_server: PostgresServer) -> Iterator[str]:
+def new_database(postgres_server: PostgresServer) -> Iterator[Callable[[], str]]:
+    """Makes an empty database, as often as it is called, and returns its connection string (password included)."""
+    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as connection, contextlib.ExitStack() as stack:
+
+        def make() -> str:
+            name = f"test_{secrets.token_hex(6)}"
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            stack.callback(connection.execute, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            return postgres_server.conninfo(name)
+
+        yield make
+
+
+@pytest.fixture
+def database(new_database: Callable[[], str]) -> str:
     """The connection string (password included) of an empty database, whose owner is a superuser."""
-    name = f"test_{secrets.token_hex(6)}"
-    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield postgres_server.conninfo(name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    return new_database()
 
 
 @pytest.fixture
