@@ -17,7 +17,7 @@ from .v1 import without_duplicates
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-#: Longest name of a member (a secret's path), in bytes of JSON.
+#: Longest name of a member (a secret's path), in bytes of JSON between its quotes.
 MAX_NAME = 64 * 1024
 #: Largest inner header, in bytes of JSON.
 MAX_INNER_HEADER = 64 * 1024
@@ -101,7 +101,7 @@ class PayloadReader:
         if not first:
             yield from self._expect(b",")
             yield from self._blank()
-        raw = yield from self._value(MAX_NAME, "a name")
+        raw = yield from self._value(MAX_NAME + 2, "a name")
         if not raw.startswith(b'"'):
             raise MalformedJson("a member without a name")
         yield from self._expect(b":")

@@ -25,7 +25,7 @@ NO_CHECKSUM = "0" * 64
 
 _FAMILY = re.compile(rb"KLEIDIA_BACKUP_V[0-9]")
 _CHECKSUM = re.compile(r"[0-9a-fA-F]{64}")
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
