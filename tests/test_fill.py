@@ -49,7 +49,7 @@ def test_a_database_that_is_wrecked_differs(database: str) -> None:
         "UPDATE users SET display_name = display_name || ' ' WHERE id = 1",
         "UPDATE users SET last_login = last_login + interval '1 microsecond' WHERE last_login IS NOT NULL",
         "DELETE FROM users WHERE id = 3",
-        "INSERT INTO users (organization_id, email, display_name, password_hash, created_at) VALUES (1, '', '', '', now())",
+        "INSERT INTO users SELECT 99, organization_id, '', '', '', false, created_at, NULL FROM users WHERE id = 1",
     ],
 )
 def test_one_row_is_enough_to_differ(database: str, change: str) -> None:
