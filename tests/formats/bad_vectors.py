@@ -69,8 +69,8 @@ def _cuts() -> Iterator[Vector]:
         ("in-salt", header + 16, "header"),
         ("after-salt", header + 32, "header"),
         ("in-nonce", header + 38, "header"),
-        ("after-nonce", start, "header"),
-        ("shorter-than-a-tag", start + 15, "header"),
+        ("after-nonce", start, "checksum"),
+        ("shorter-than-a-tag", start + 15, "checksum"),
         ("as-long-as-a-tag", start + 16, "checksum"),
         ("in-ciphertext", start + len(ciphertext) // 2, "checksum"),
         ("before-tag", len(data) - 16, "checksum"),
@@ -96,6 +96,9 @@ def _magic() -> Iterator[Vector]:
         yield bad_header(
             f"header-version-{version}", f"version is {version}", {**OUTER, "version": version}, expect="magic"
         )
+    yield bad_header(
+        "header-version-only", "a version 2 of which nothing else is known", {"version": 2}, expect="magic"
+    )
 
 
 def _header_length() -> Iterator[Vector]:
@@ -124,8 +127,10 @@ def _header_json() -> Iterator[Vector]:
         ("invalid-utf-8", header[:-1] + b',"x":"\xff"}'),
         ("control-character", header[:-1] + b',"x":"\n"}'),
         ("nan", header[:-1] + b',"x":NaN}'),
+        ("checksum twice", header[:-1] + b',"checksum":"' + CHECKSUM + b'"}'),
+        ("version twice", header[:-1] + b',"\\u0076ersion":1}'),
     ):
-        yield bad_header(name, f"the header's JSON: {name}", outer)
+        yield bad_header(name.replace(" ", "-"), f"the header's JSON: {name}", outer)
 
 
 def _header_members() -> Iterator[Vector]:
@@ -155,8 +160,10 @@ def _inner_header() -> Iterator[Vector]:
         ("backup_type", "database"),
         ("backup_type", None),
         ("includes_db", False),
+        ("includes_db", 1),
         ("includes_kv", False),
         ("includes_audit_logs", False),
+        ("includes_audit_logs", None),
     ):
         payload = document({**INNER, member: value}, SQL, SECRETS)
         yield Vector(
@@ -247,7 +254,7 @@ def _gzip() -> Iterator[Vector]:
 
 
 def _payload_structure() -> Iterator[Vector]:
-    good_one, inner, sql = good_payload(), to_json(INNER), to_json(SQL)
+    good_one, sql = good_payload(), to_json(SQL)
     yield bad_payload("nothing", "a gzip member that holds nothing", b"")
     yield bad_payload("blank", "only white space", b" \n")
     yield bad_payload("array", "an array", b"[" + good_one + b"]")
@@ -278,7 +285,7 @@ def _payload_structure() -> Iterator[Vector]:
     yield bad_payload("comment", "a comment", b"{/* no */}")
     twice = b"{%b,%b}"
     for name, member in (
-        ("header", b'"header":' + inner),
+        ("header", b'"header":' + to_json(INNER)),
         ("sql", b'"database_sql":' + sql),
         ("secrets", b'"vault_secrets":{}'),
         ("null", b'"database_sql":null'),
@@ -287,6 +294,13 @@ def _payload_structure() -> Iterator[Vector]:
     yield bad_payload(
         "twice-escaped", "twice, once escaped", twice % (b'"vault_secrets":{}', b'"vault\\u005fsecrets":{}')
     )
+    yield bad_payload("twice-in-header", "a member of the inner header stands there twice", b'{"header":{"x":1,"x":1}}')
+    yield bad_payload("no-path", "a secret whose path is empty", b'{"vault_secrets":{"":{}}}')
+    for name, kind, text, secrets in (("sql-denied", "vault", SQL, {}), ("secrets-denied", "database", "", SECRETS)):
+        outer = {**OUTER, "backup_type": kind, "includes_db": kind != "vault", "includes_kv": kind == "vault"}
+        inner = {**INNER, "backup_type": kind, "includes_db": kind != "vault", "includes_kv": kind == "vault"}
+        data = archive(seal(gzip_member(document(inner, text, secrets))), outer)
+        yield Vector(name, "there is what both headers say is not there", data, "payload")
     for name, member in (
         ("header-array", b'"header":[]'),
         ("header-string", b'"header":""'),
@@ -340,6 +354,7 @@ def _payload_text() -> Iterator[Vector]:
             yield bad_payload(f"{where}-{name}", "wrong text in a secret", *secret_payload(start, text, end))
         yield bad_payload(f"unknown-{name}", "wrong text in an unknown member", b'{"x":"' + text + b'"}')
         yield bad_payload(f"unknown-deep-{name}", "wrong text in an unknown member", b'{"x":[{"":"' + text + b'"}]}')
+    yield bad_payload("name-lone-surrogate", "half a pair in an unknown name", b'{"\\ud83d":1}')
     yield bad_payload(
         "inner-header-invalid-utf-8", "wrong text in the inner header", b'{"header":{"x":"\xed\xa0\x80"}}'
     )
@@ -379,8 +394,8 @@ def _limits() -> Iterator[Vector]:
     yield bad_payload("unknown-deep", "an unknown member nested 10,001 levels", b'{"x":', *deep, b"}", limit=True)
     large = b'"', Run(b"x", 8 * MIB - 1), b'"'
     yield bad_payload("large-secret", "a value of 8 MiB and one byte", *secret_payload(*large), limit=True)
-    path = b'{"vault_secrets":{"', Run(b"p", 65_535), b'":{}}}'
-    yield bad_payload("long-path", "a path of 65,537 bytes of JSON", *path, limit=True)
+    path = b'{"vault_secrets":{"', Run(b"p", 65_537), b'":{}}}'
+    yield bad_payload("long-path", "a path of 65,537 bytes", *path, limit=True)
     header = b'{"header":{', Run(b" ", 65_535), b"}}"
     yield bad_payload("large-inner-header", "an inner header of 65,537 bytes", *header, limit=True)
 

@@ -35,9 +35,19 @@ def _headers() -> Iterator[Vector]:
     )
     yield ok(
         "header-unknown-members",
-        "header members of the future, of every JSON type",
-        outer={**OUTER, "a": None, "b": [1, {"c": "\u00e9\U0001f600"}], "d": 1e300, "e": {}, "f": "", "g": False},
+        "header members of the future, of every JSON type, one of them a known one in another case",
+        outer={
+            **OUTER,
+            "Version": 2,
+            "a": None,
+            "b": [1, {"c": "\u00e9\U0001f600"}],
+            "d": 1e300,
+            "e": {},
+            "f": "",
+            "g": False,
+        },
     )
+    yield ok("header-version-1.0", "1.0 is 1", outer={**OUTER, "version": 1.0})
     plain = ok("", "")
     assert plain.content is not None
     upper = plain.content["header"]["checksum"].upper()
@@ -48,6 +58,7 @@ def _headers() -> Iterator[Vector]:
         ("offset-east", "2026-01-17T17:45:00+05:45", "2026-01-17T12:00:00Z"),
         ("offset-west", "2026-01-16T21:00:00.25-15:00", "2026-01-17T12:00:00.25Z"),
         ("lower-case", "2026-01-17t12:00:00z", "2026-01-17T12:00:00Z"),
+        ("leap-second", "2016-12-31T15:59:60-08:00", "2016-12-31T23:59:60Z"),
     ):
         yield ok(f"time-{name}", f"created_at is {written}", outer={**OUTER, "created_at": written}, created_at=utc)
     required = {name: OUTER[name] for name in ("version", "created_at", "backup_type", "checksum")}
@@ -109,6 +120,20 @@ def _contents() -> Iterator[Vector]:
     yield ok("no-inner-header", "nothing to compare", b'{"database_sql":"--\\n"}', sql="--\n", secrets={})
     yield ok("inner-header-partial", "only what is there is compared", document({"includes_kv": True}, SQL, SECRETS))
     yield ok(
+        "inner-header-not-compared",
+        "another version and time in the inner header, which are not compared",
+        document({**INNER, "version": 2, "created_at": "now"}, SQL, SECRETS),
+    )
+    yield ok(
+        "inner-header-longest",
+        "an inner header of 65,536 bytes",
+        b'{"header":{',
+        Run(b" ", 65_534),
+        b'},"database_sql":"--"}',
+        sql="--",
+        secrets={},
+    )
+    yield ok(
         "inner-header-unknown-members",
         "inner header members of the future",
         document({**INNER, "tool": "x", "more": [1, None, {"a": 1.5}]}, SQL, SECRETS),
@@ -128,10 +153,13 @@ def _compression() -> Iterator[Vector]:
         "empty members in front, between, and at the end",
         plaintext=empty + gzip_member(payload[:50]) + empty + empty + gzip_member(payload[50:]) + empty,
     )
+    short = '{"database_sql":"-- \\u00e9 \U0001f600\\n","vault_secrets":{"\u00e9":1}}'.encode()
     yield ok(
         "gzip-member-per-byte",
         "a member for every byte: each character and each escape is cut",
-        plaintext=b"".join(gzip_member(payload[at : at + 1]) for at in range(len(payload))),
+        plaintext=b"".join(gzip_member(short[at : at + 1]) for at in range(len(short))),
+        sql="-- \u00e9 \U0001f600\n",
+        secrets={"\u00e9": b"1"},
     )
     escaped = json.dumps({"header": INNER, "database_sql": SQL, "vault_secrets": {}}).encode()
     emoji = escaped.index(b"\\ud83d")
@@ -239,10 +267,12 @@ def _json() -> Iterator[Vector]:
 
 def _secrets() -> Iterator[Vector]:
     numbers = (
-        b'{"a":9007199254740993,"b":18446744073709551616,"c":1' + b"0" * 400 + b',"d":1e400,"e":-1E-400,"f":0.1000,'
-        b'"g":-0,"h":1.0,"i":1E+2,"j":' + b"7" * 5000 + b"}"
+        b'{"a":9007199254740993,"b":-18446744073709551616,"c":1e400,"d":-1E-400,"e":0.1000,"f":-0,"g":1.0,"h":1E+2,"i":',
+        Run(b"7", 5000),
+        b"}",
     )
-    yield ok("numbers", "numbers that a double cannot hold", secrets={"numbers": numbers})
+    value = expand(*numbers)
+    yield ok("numbers", "numbers a double cannot hold", *secret_payload(*numbers), sql="", secrets={"it": value})
     values = {"null": b"null", "true": b"true", "number": b"1.50", "string": b'""', "array": b"[]", "object": b"{}"}
     yield ok("secret-types", "values of every type, and empty ones", secrets=values)
     yield ok(
@@ -283,8 +313,8 @@ def _sizes() -> Iterator[Vector]:
     )
     yield ok(
         "bomb-string",
-        "an unknown string of 16 MiB",
-        b'{"x":"', Run(b"0", 16 * MIB), b'","database_sql":"--"}',
+        "an unknown string of 12 MiB",
+        b'{"x":"', Run(b"0", 12 * MIB), b'","database_sql":"--"}',
         sql="--",
         secrets={},
     )  # fmt: skip
