@@ -12,8 +12,8 @@ EXIT_CODES: dict[int, str] = {
     5: "PostgreSQL",
     6: "OpenBao or Vault",
     7: "the store",
-    8: "done, with warnings: look at them",
-    9: "refused: not confirmed, or another job works on the same target",
+    8: "done, but not everything: the warnings name what was not read or not restored",
+    9: "refused: not confirmed, another job works on the same target, or a restore is unfinished (restore --undo)",
     10: "the job's time limit",
     129: "stopped by hang-up",
     130: "stopped by Ctrl-C",
@@ -32,6 +32,7 @@ _BY_CLASS = {
     "StoreError": 7,
     "NotConfirmed": 9,
     "Busy": 9,
+    "UnfinishedRestore": 9,
     "JobTimeout": 10,
     "InternalError": BUG,
 }

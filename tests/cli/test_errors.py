@@ -49,6 +49,7 @@ EXPECTED: dict[type[KleidiaError], int] = {
     errors.ObjectExists: 7,
     errors.ObjectChanged: 7,
     errors.Busy: 9,
+    errors.UnfinishedRestore: 9,
     errors.JobTimeout: 10,
     errors.InternalError: 1,
     ask.NotConfirmed: 9,
