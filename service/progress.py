@@ -115,12 +115,10 @@ class Bars:
     def __call__(self, progress: Progress) -> None:
         """Move the bars; a new phase begins with new ones."""
         if progress.phase != self._shown:
+            self._clear()
             self._shown = progress.phase
-            for bar in self._bars.values():
-                self._rich.remove_task(bar)
-            self._bars = {}
         numbers = {
-            "database": (progress.sql_bytes, progress.sql_total),
+            "database": (progress.sql_bytes, words.sql_total(progress)),
             "secrets": (progress.secrets, progress.secrets_total),
             "archive": (progress.archive_bytes, progress.archive_total),
         }
@@ -138,6 +136,13 @@ class Bars:
             self._rich.remove_task(self._bars.pop(""))
 
     def say(self, text: str) -> None:
-        """Write a line above the bars."""
+        """Write a line; what the bars showed is over then."""
+        self._clear()
         with suppress(OSError):
             self._rich.console.print(text, markup=False, highlight=False)
+
+    def _clear(self) -> None:
+        self._shown = ""
+        for bar in self._bars.values():
+            self._rich.remove_task(bar)
+        self._bars = {}

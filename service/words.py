@@ -40,12 +40,19 @@ def printable(text: object) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
+def sql_total(progress: Progress) -> int | None:
+    """How many bytes of SQL there will be: a guess while pg_dump runs, known when it ended."""
+    dumped = any(stage.name == "pg_dump" and stage.state == "finished" for stage in progress.stages)
+    return progress.sql_bytes if dumped else progress.sql_total
+
+
 def amounts(progress: Progress) -> dict[str, str]:
     """What is done, of each quantity that the job has: ``{"database": "1.5 MiB of about 2.0 MiB", "secrets": …}``."""
-    # The total of a backup's SQL is the size of the database on disk, which may be far from it.
-    about = "about " if progress.phase == "backup" else ""
+    total = sql_total(progress)
+    # Of a backup, the total is the size of the database on disk, which may be far from that of its SQL.
+    about = "about " if progress.phase == "backup" and total != progress.sql_bytes else ""
     found = {
-        "database": _of(progress.sql_bytes, progress.sql_total, size, about),
+        "database": _of(progress.sql_bytes, total, size, about),
         "secrets": _of(progress.secrets, progress.secrets_total, lambda number: f"{number:,}", ""),
         "archive": _of(progress.archive_bytes, progress.archive_total, size, ""),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -76,6 +77,16 @@ def test_a_line_every_ten_seconds() -> None:
     ]
 
 
+def test_when_pg_dump_ended_its_size_is_known() -> None:
+    """The size of the database on disk is a guess of the SQL's, and no longer needed then."""
+    running = StageSnapshot("pg_dump", "running", seconds=1.0, waiting_in=0.0, waiting_out=0.0)
+    guessed = Progress(phase="backup", seconds=1.0, sql_bytes=7 << 20, sql_total=18 << 20, stages=(running,))
+    known = Progress(phase="backup", seconds=1.0, sql_bytes=7 << 20, sql_total=18 << 20, stages=(STAGE,))
+    assert words.amounts(guessed) == {"database": "7.0 MiB of about 18.0 MiB"}
+    assert words.amounts(known) == {"database": "7.0 MiB of 7.0 MiB"}
+    assert words.sql_total(known) == 7 << 20
+
+
 def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar for each quantity, new ones for a new phase, and none of them left at the end."""
     monkeypatch.setenv("TERM", "xterm")
@@ -86,11 +97,14 @@ def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         for phase, done in phases:
             show(Progress(phase=phase, seconds=1.0, sql_bytes=done, sql_total=(4 << 20) if done else None))
             show._rich.refresh()
+        assert len(show._rich.tasks) == 1
+        show.say("the next step")
+        assert show._rich.tasks == []
     shown = screen.getvalue()
     for text in ("preparing", "backing up", "database", "1.0 MiB of about 4.0 MiB", "9.0 MiB", "committing"):
         assert text in shown
-    assert len(show._rich.tasks) == 1
-    assert shown.rstrip().endswith("\x1b[2K")  # the last thing is that the line is erased
+    assert "the next step" in shown
+    assert re.search(r"\x1b\[2K(\x1b\[\?25h|\s)*$", shown)  # at last the line is erased, and the cursor shown
 
 
 def test_quiet_and_verbose_choose_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
