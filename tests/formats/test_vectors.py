@@ -86,11 +86,6 @@ class SlowStore(DirectoryStore):
             yield sliced
 
 
-#: Vectors that are not treated as SPEC.md says; each must leave this table.
-DEVIATIONS = {
-    "checksum-flip-inner-header.enc": "the inner header of a damaged ciphertext is compared before its checksum",
-    "header-inner-includes-db-1.enc": "1 is taken for true in the inner header",
-}
 #: What the header denies is refused by those who count what came out, not by the stages that ``read`` wires.
 COUNTED = {"payload-sql-denied.enc", "payload-secrets-denied.enc"}
 
@@ -110,15 +105,10 @@ async def read(vector: dict[str, Any], reading: Reading) -> None:
         raise await explain(job, archive, exc) from None
 
 
-def cases() -> pytest.MarkDecorator:
-    """Run a test with every vector; those that deviate are expected to fail, and must."""
-    marks = {file: [pytest.mark.xfail(reason=reason, strict=True)] for file, reason in DEVIATIONS.items()}
-    vectors = [vector for vector in VECTORS if vector["file"] not in COUNTED]
-    params = [pytest.param(vector, id=vector["file"], marks=marks.get(vector["file"], [])) for vector in vectors]
-    return pytest.mark.parametrize("vector", params)
+ALL = [pytest.param(vector, id=vector["file"]) for vector in VECTORS if vector["file"] not in COUNTED]
 
 
-@cases()
+@pytest.mark.parametrize("vector", ALL)
 @pytest.mark.anyio
 async def test_vector(vector: dict[str, Any]) -> None:
     """What must be read is read to the last byte; else the right layer fails, and neither sink sees an end."""
@@ -156,7 +146,7 @@ async def test_verify() -> None:
             layer = layer_of(exc)
         if layer != vector["expect"]:
             wrong[vector["file"]] = layer
-    assert wrong == {"header-inner-includes-db-1.enc": "ok"}  # see DEVIATIONS
+    assert wrong == {}
 
 
 @pytest.mark.parametrize("size", [1, 13, MIB])
