@@ -38,7 +38,7 @@ def demo(invocation: Invocation) -> int:
             stack.callback(running.stop, arguments.keep)  # they run as long as we do, unless somebody stops them
         result = invocation.job(lambda see: system.run(arguments.keys, invocation.tell, see), last=False)
         status = 0 if result.identical else 1
-        invocation.terminal.result(result.as_json(), _shown(result), status)
+        invocation.terminal.result(result.as_json(), shown(result), status)
         if arguments.keep is not None:
             _wait(invocation, arguments.keep)
     return status
@@ -69,7 +69,8 @@ def _wait(invocation: Invocation, directory: Path) -> None:
             time.sleep(0.5)
 
 
-def _shown(result: DemoResult) -> Iterator[RenderableType]:
+def shown(result: DemoResult) -> Iterator[RenderableType]:
+    """What the demo prints at its end."""
     yield tables.facts(
         "Everything came back" if result.identical else "NOT everything came back",
         {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 from . import words
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import TaskID
 
     from ..pipeline.report import Progress
@@ -146,3 +147,7 @@ class Bars:
         for bar in self._bars.values():
             self._rich.remove_task(bar)
         self._bars = {}
+
+    def renderable(self) -> RenderableType:
+        """The bars as they stand."""
+        return self._rich.get_renderable()

@@ -90,6 +90,8 @@ class Outlet(Generic[T_contra]):
 
     def __init__(self, edge: Edge[Any]) -> None:
         self._edge = edge
+        #: Tasks of the stage that send, and the seconds that they waited, all together.
+        self.senders = edge.senders
         self.waited = 0.0
 
     async def send(self, item: T_contra) -> None:

@@ -48,7 +48,10 @@ class EdgeSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class StageSnapshot:
-    """Where a stage's time went, in seconds: waiting for input, for output, and busy (the rest)."""
+    """Where a stage's time went, in seconds: waiting for input, for output, and busy (the rest).
+
+    Of a stage with several senders it is the mean over them.
+    """
 
     name: str
     state: State
@@ -58,7 +61,7 @@ class StageSnapshot:
 
     @property
     def busy(self) -> float:
-        """Seconds neither waiting for input nor for output (0 at least: workers of a fan-out wait side by side)."""
+        """Seconds neither waiting for input nor for output."""
         return max(0.0, self.seconds - self.waiting_in - self.waiting_out)
 
 

@@ -297,7 +297,7 @@ class Pipeline:
             node.state,
             seconds,
             sum(inlet.waited for inlet in node.inlets),
-            sum(outlet.waited for outlet in node.outlets),
+            sum(outlet.waited / outlet.senders for outlet in node.outlets),
         )
 
 
