@@ -25,6 +25,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -33,6 +34,11 @@ from kleidia_backup.service.demo.processes import start_process
 from kleidia_backup.service.demo.servers import Bucket, KvMount, OpenBaoServer, PostgresServer, S3Server, start_servers
 
 _CONTAINERS = os.environ.get("KLEIDIA_TEST_CONTAINERS") == "1"
+
+
+# A loaded machine is slow, not wrong; and CI finds the same examples every time.
+settings.register_profile("kleidia", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("kleidia")
 
 
 @pytest.fixture(scope="session")

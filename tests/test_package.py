@@ -52,9 +52,8 @@ def test_the_wheel_holds_every_module_and_no_test(wheel: zipfile.ZipFile) -> Non
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
     """A service pays for what it uses, and ``--help`` for nothing."""
-    code = "import sys, kleidia_backup; print([m for m in sys.modules if m.split('.')[0] in %r])" % (
-        ["anyio", "aiohttp", "aiobotocore", "botocore", "psycopg", "hvac", "cryptography", "rich", "structlog"],
-    )
+    heavy = ["anyio", "aiohttp", "aiobotocore", "botocore", "psycopg", "hvac", "cryptography", "rich", "structlog"]
+    code = f"import sys, kleidia_backup; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == "[]"
 
@@ -67,4 +66,4 @@ def test_every_public_name_is_there() -> None:
     for name in kleidia_backup.__all__:
         assert getattr(kleidia_backup, name) is not None
     with pytest.raises(AttributeError):
-        kleidia_backup.no_such_name
+        _ = kleidia_backup.no_such_name

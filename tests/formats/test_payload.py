@@ -167,8 +167,7 @@ def test_a_secret_over_the_limit_is_refused_before_it_is_held() -> None:
     """A 100 MB secret is refused after little more than the limit."""
     reader = PayloadReader(max_secret=2 << 20)
     reader.update(b'{"vault_secrets":{"big":{"v":"')
-    for _ in range(2):
-        reader.update(b"x" * (1 << 20))
+    reader.update(b"x" * (1 << 20))
     with pytest.raises(DamagedArchive, match="'big' is larger than"):
         reader.update(b"x" * (1 << 20))
 

@@ -93,7 +93,8 @@ def fill(system: System) -> None:
         connection.execute(SCHEMA)
         connection.execute("INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, 50) n")
         connection.execute(
-            "INSERT INTO notes (user_id, body, data) SELECT 1 + n % 50, E'quote \" back\\\\slash\\ttab\\n\\u2028 😀 ' || n,"
+            "INSERT INTO notes (user_id, body, data)"
+            " SELECT 1 + n % 50, E'quote \" back\\\\slash\\ttab\\n\\u2028 😀 ' || n,"
             " sha256(n::text::bytea) FROM generate_series(1, 500) n"
         )
         connection.execute("INSERT INTO backup_jobs (status, triggered_by) VALUES ('completed', 1), ('failed', 50)")
