@@ -32,6 +32,7 @@
     │   ├── ObjectExists             an archive of that name is already there
     │   └── ObjectChanged            replaced between two readings
     ├── Busy                         another job holds the same target
+    ├── UnfinishedRestore            an earlier restore ended in the middle, and its secrets were not put back
     ├── JobTimeout                   the job's own time limit
     └── InternalError                a bug of ours
 """
@@ -72,6 +73,7 @@ __all__ = [
     "StoreFull",
     "StoreUnreachable",
     "ToolError",
+    "UnfinishedRestore",
     "UnsupportedArchive",
     "VaultError",
     "VaultForbidden",
@@ -182,6 +184,30 @@ class ObjectChanged(StoreError):
 
 class Busy(KleidiaError):
     """Another job holds the same target: a restore excludes every other job on its database."""
+
+
+class UnfinishedRestore(KleidiaError):
+    """A restore ended in the middle and left secrets of its archive in the vault, ``count`` at most.
+
+    ``archive`` is its name, ``started`` when it began (RFC 3339, UTC), ``paths`` names secrets that could not be put
+    back, if that was tried.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        archive: str = "",
+        started: str = "",
+        count: int = 0,
+        paths: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.archive = archive
+        self.started = started
+        self.count = count
+        self.paths = paths
 
 
 class JobTimeout(KleidiaError):

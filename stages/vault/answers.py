@@ -12,11 +12,15 @@ from . import jsontext
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A value, as JSON text exactly as the server wrote it. ``version`` is 0 in KV version 1, which counts none."""
+    """A value, as JSON text exactly as the server wrote it. ``version`` is 0 in KV version 1, which counts none.
+
+    ``created`` is when the server wrote that version, as it says it.
+    """
 
     value: bytes = field(repr=False)
     version: int = 0
     has_custom_metadata: bool = False
+    created: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class _Metadata(msgspec.Struct):
     version: int = 0
     destroyed: bool = False
     custom_metadata: dict[str, str] | None = None
+    created_time: str = ""
 
 
 class _Versioned(msgspec.Struct):
@@ -122,7 +127,7 @@ def read_versioned(body: bytes) -> Found | Refused:
     if answer.data is None or answer.data.metadata is None:
         return _STRANGE
     metadata = answer.data.metadata
-    return Found(bytes(answer.data.data), metadata.version, bool(metadata.custom_metadata))
+    return Found(bytes(answer.data.data), metadata.version, bool(metadata.custom_metadata), metadata.created_time)
 
 
 def missing(body: bytes) -> Deleted | Absent | Refused:

@@ -38,7 +38,8 @@ class Change:
 
     ``before`` is the number of the newest version before the write, deleted or not, 0 when there was none (KV
     version 1 has no numbers: always 0). ``existed`` says whether there was a value, ``after`` which version the write
-    made. A change that is told once only may or may not have happened.
+    made. One that the vault refused is told again as ``refused``. A change that is told once only may or may not have
+    happened.
     """
 
     mount: str
@@ -47,6 +48,7 @@ class Change:
     before: int
     existed: bool
     after: int | None = None
+    refused: bool = False
 
 
 Journal: TypeAlias = Callable[[Change], Awaitable[None]]
@@ -158,6 +160,8 @@ class VaultSink:
         cas = change.before if change.kv_version == 2 else None
         result = await self._client.write(change.mount, change.path, value, cas=cas)
         if isinstance(result, Refused | Conflict):
+            if self._journal and (isinstance(result, Conflict) or result.status >= 400):
+                await self._journal(replace(change, refused=True))
             return result
         if self._journal:
             await self._journal(replace(change, after=result.version))

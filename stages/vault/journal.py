@@ -1,0 +1,320 @@
+"""The journal of a restore: which secrets it writes, on disk before it writes them, so that they can be put back.
+
+There is one at a time, and none when the restore was committed or undone. One that is there without a process that
+holds its lock is of a restore that ended in the middle.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import time
+from typing import TYPE_CHECKING, Self
+
+import anyio
+import msgspec
+
+from ...pipeline.engine import in_thread
+from ..errors import Busy, ConfigurationError, UnfinishedRestore
+from . import journal_files as files
+from .journal_records import FORMAT, Back, Commit, Entry, Header, Left, Record, Refused, Write, fold, record_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from .settings import VaultSettings
+    from .sink import Change
+
+#: Bytes of the journal whose secrets are in memory at once while it is undone; one secret takes a hundred or two.
+PART = 4 * 1024 * 1024
+
+_encode = msgspec.json.Encoder().encode
+_header = msgspec.json.Decoder(Header)
+_record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A restore that ended in the middle: its archive, when it began, and how many secrets it wrote, at most.
+
+    ``transaction`` is PostgreSQL's, when it ended during COMMIT.
+    """
+
+    archive: str
+    started: str
+    address: str
+    count: int
+    transaction: str = ""
+
+    def error(self) -> UnfinishedRestore:
+        """Why no other restore may begin now."""
+        how = " It ended during COMMIT, so only PostgreSQL knows whether it took place." if self.transaction else ""
+        return UnfinishedRestore(
+            f"A restore of {self.archive}, begun at {self.started}, is unfinished: up to {self.count:,} secrets that "
+            f"it wrote are in the vault at {self.address}.{how}",
+            hint="`kleidia-backup restore --undo` puts back what was there before; "
+            "`kleidia-backup restore --dismiss` leaves the vault as it is.",
+            archive=self.archive,
+            started=self.started,
+            count=self.count,
+        )
+
+
+def unfinished(state: Path | None = None) -> Unfinished | None:
+    """The restore that ended in the middle, if there is one; one that is running is none.
+
+    Raises ``ConfigurationError`` when there is a journal that cannot be read.
+    """
+    directory = files.state_directory(state)
+    if not files.exists(directory):
+        return None
+    try:
+        lock = files.hold(directory)
+    except Busy:
+        return None
+    try:
+        return _look(directory / files.JOURNAL)
+    finally:
+        os.close(lock)
+
+
+def dismiss(state: Path | None = None) -> Path:
+    """Remove the journal of a restore that ended in the middle, readable or not; where it was.
+
+    Raises ``ConfigurationError`` when there is none, and ``Busy`` while that restore is running.
+    """
+    directory = files.state_directory(state)
+    if not files.exists(directory):
+        raise _nothing(directory)
+    lock = files.hold(directory)
+    try:
+        (directory / files.JOURNAL).unlink()
+    except OSError as exc:
+        raise files.unusable(directory / files.JOURNAL, "removed", exc) from None
+    finally:
+        os.close(lock)
+    return directory / files.JOURNAL
+
+
+class Journal:
+    """An open journal, which no other process can open meanwhile; a ``VaultSink`` tells it of each write.
+
+    ``writes`` counts them. ``transaction`` is PostgreSQL's, from before its COMMIT on.
+    """
+
+    def __init__(self, path: Path, header: Header, file: int, lock: int) -> None:
+        self.path = path
+        self.header = header
+        self.writes = 0
+        self.transaction = ""
+        self._file = file
+        self._lock = lock
+        self._size = self._synced = os.fstat(file).st_size
+        self._syncing = anyio.Lock()
+
+    @classmethod
+    def begin(cls, archive: str, vault: VaultSettings, state: Path | None = None) -> Self:
+        """Make the journal of a new restore.
+
+        Raises ``Busy`` while another one runs, ``UnfinishedRestore`` when one ended in the middle, and
+        ``ConfigurationError`` when the state directory cannot be used.
+        """
+        directory = files.state_directory(state)
+        path = directory / files.JOURNAL
+        header = Header(
+            archive=archive,
+            started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            process=f"{socket.gethostname()}:{os.getpid()}",
+            address=vault.address,
+            namespace=vault.namespace,
+            roots=_roots(vault),
+        )
+        lock = files.hold(directory)
+        try:
+            if left := _look(path):
+                raise left.error()
+            return cls(path, header, files.create(path, _encode(header) + b"\n"), lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    def resume(cls, state: Path | None = None) -> Self:
+        """Open the journal of a restore that ended in the middle.
+
+        Raises ``ConfigurationError`` when there is none, or none that can be used, and ``Busy`` while it is running.
+        """
+        directory = files.state_directory(state)
+        if not files.exists(directory):
+            raise _nothing(directory)
+        path = directory / files.JOURNAL
+        lock = files.hold(directory)
+        try:
+            found = _look(path)
+            if found is None:
+                raise _nothing(directory)
+            journal = cls(path, _read_header(path), files.reopen(path), lock)
+        except BaseException:
+            os.close(lock)
+            raise
+        journal.writes, journal.transaction = found.count, found.transaction
+        return journal
+
+    def check(self, vault: VaultSettings) -> None:
+        """Raise ``ConfigurationError`` unless this is the vault that was written to."""
+        header = self.header
+        if (header.address, header.namespace, set(header.roots)) != (
+            vault.address,
+            vault.namespace,
+            set(_roots(vault)),
+        ):
+            roots = ", ".join(f"{mount}/{path}" for _, mount, path in header.roots)
+            where = header.address + (f" (namespace {header.namespace})" if header.namespace else "")
+            raise ConfigurationError(
+                f"The unfinished restore wrote to another vault, or to other roots of it: {roots} at {where}.",
+                hint="Configure that one, or leave it as it is by `kleidia-backup restore --dismiss`.",
+            )
+
+    # Writing ----------------------------------------------------------------------------------------------------
+
+    async def __call__(self, change: Change) -> None:
+        """Note what the sink tells: a write before it is sent, and what came of it.
+
+        Raises ``ConfigurationError`` when the disk does not take it.
+        """
+        record = record_of(change, round(time(), 3))
+        self._append(record)
+        if isinstance(record, Write):
+            self.writes += 1
+            await self._sync()
+
+    async def committing(self, transaction: str) -> None:
+        """Note that the COMMIT of this transaction is sent next. Raises ``ConfigurationError`` likewise."""
+        self._append(Commit(transaction))
+        await self._sync()
+        self.transaction = transaction
+
+    def settle(self, entry: Entry) -> None:
+        """Note that a secret is as it was before, unless no write of it happened."""
+        if not entry.refused:
+            self._append(Back(entry.mount, entry.path))
+
+    def leave(self, entry: Entry, why: str) -> None:
+        """Note that a secret could not be put back."""
+        self._append(Left(entry.mount, entry.path, why))
+
+    def _append(self, record: Record) -> None:
+        line = _encode(record) + b"\n"
+        try:
+            files.append(self._file, self._size, line)
+        except OSError as exc:
+            raise files.unusable(self.path, "written", exc) from None
+        self._size += len(line)
+
+    async def _sync(self) -> None:
+        """Return when everything written so far is on the disk: one call does it for all who wait."""
+        mine = self._size
+        async with self._syncing:
+            if self._synced < mine:
+                covered = self._size
+                try:
+                    await in_thread(os.fsync, self._file)
+                except OSError as exc:
+                    raise files.unusable(self.path, "written", exc) from None
+                self._synced = covered
+
+    # Reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts the secrets are divided, so that none is too large for the memory."""
+        return 1 + self._size // PART
+
+    def entries(self, part: int, parts: int) -> list[Entry]:
+        """The secrets of a part that are not put back yet. Blocks for as long as it takes to read the file once."""
+        found: dict[tuple[str, str], Entry] = {}
+        for record in _records(self.path):
+            if not isinstance(record, Commit) and zlib.crc32(f"{record.mount}/{record.path}".encode()) % parts == part:
+                fold(found, record)
+        return [entry for entry in found.values() if entry.attempts and not entry.settled]
+
+    # Ending -----------------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or removed."""
+        return self._lock < 0
+
+    def remove(self) -> None:
+        """The restore is whole, or undone: end its journal."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let others have it."""
+        if not self.closed:
+            os.close(self._file)
+            os.close(self._lock)
+            self._file = self._lock = -1
+
+
+def _roots(vault: VaultSettings) -> tuple[tuple[str, str, str], ...]:
+    return tuple((root.prefix, root.mount, root.path) for root in vault.roots)
+
+
+def _nothing(directory: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"No restore is unfinished: there is no journal in {directory}.",
+        hint="If there should be one, check state_dir in [backup] and KLEIDIA_STATE_DIR.",
+    )
+
+
+def _look(path: Path) -> Unfinished | None:
+    """What a journal that nobody holds says; None when there is none, or when nothing needs to be put back."""
+    count, transaction = 0, ""
+    try:
+        files.check_owner(path)
+        for record in _records(path):
+            count += isinstance(record, Write)
+            count -= isinstance(record, (Refused, Back))
+            if isinstance(record, Commit):
+                transaction = record.transaction
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise files.unusable(path, "read", exc) from None
+    if not count:
+        return None
+    header = _read_header(path)
+    return Unfinished(header.archive, header.started, header.address, count, transaction)
+
+
+def _read_header(path: Path) -> Header:
+    try:
+        header = _header.decode(next(files.lines(path)))
+    except (StopIteration, msgspec.DecodeError):
+        header = None
+    if header is None or header.journal != FORMAT:
+        raise ConfigurationError(
+            f"{path} is not a journal that this version knows.",
+            hint="Undo with the version that wrote it, or `kleidia-backup restore --dismiss` and compare the vault.",
+        )
+    return header
+
+
+def _records(path: Path) -> Iterator[Record]:
+    """Everything but the first line. Raises ``ConfigurationError`` for a line that is none of ours."""
+    lines = files.lines(path)
+    next(lines, None)
+    for number, line in enumerate(lines, 2):
+        try:
+            yield _record.decode(line)
+        except msgspec.DecodeError:
+            raise ConfigurationError(
+                f"Line {number} of {path} is damaged.",
+                hint="Take that line out of the file; what it says of one secret must be looked up in the vault.",
+            ) from None

@@ -1,0 +1,157 @@
+"""The lines of a restore's journal, and what they add up to for each secret.
+
+The first line says what was restored where; each later one is a JSON array that begins with its kind. There are paths
+and version numbers, and never a value or anything made from one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from .sink import Change
+
+#: Version of this format.
+FORMAT = 1
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line: the archive, when its restore began (RFC 3339, UTC), the process, and the vault it goes to.
+
+    ``roots`` are triples of prefix, mount and path.
+    """
+
+    journal: int = FORMAT
+    archive: str
+    started: str
+    process: str
+    address: str
+    namespace: str
+    roots: tuple[tuple[str, str, str], ...]
+
+
+class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
+    """A write that is about to be sent. ``at`` is when, in seconds since 1970 by our clock."""
+
+    mount: str
+    path: str
+    kv_version: int
+    before: int
+    existed: bool
+    at: float
+
+
+class Wrote(msgspec.Struct, frozen=True, array_like=True, tag="wrote"):
+    """The vault confirmed the write, as version ``after`` (0 in KV version 1)."""
+
+    mount: str
+    path: str
+    after: int
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+    """The vault refused the write that would have followed version ``before``."""
+
+    mount: str
+    path: str
+    before: int
+
+
+class Back(msgspec.Struct, frozen=True, array_like=True, tag="back"):
+    """The secret is as it was before the restore."""
+
+    mount: str
+    path: str
+
+
+class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
+    """The secret could not be put back, and why."""
+
+    mount: str
+    path: str
+    why: str
+
+
+class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
+    """COMMIT of this transaction is about to be sent: from here on only PostgreSQL knows how the restore ended."""
+
+    transaction: str
+
+
+Record: TypeAlias = Write | Wrote | Refused | Back | Left | Commit
+
+
+def record_of(change: Change, at: float) -> Record:
+    """The line for what the sink tells."""
+    if change.refused:
+        return Refused(change.mount, change.path, change.before)
+    if change.after is None:
+        return Write(change.mount, change.path, change.kv_version, change.before, change.existed, at)
+    return Wrote(change.mount, change.path, change.after)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A write of ours. ``existed``: whether the secret had a value before it; ``at``: when it was sent."""
+
+    existed: bool
+    at: float
+    state: Literal["sent", "written", "refused"] = "sent"
+
+
+@dataclass(slots=True)
+class Entry:
+    """What a journal says of one secret: ``attempts`` by the version that each makes (1 in KV version 1)."""
+
+    mount: str
+    path: str
+    kv_version: int = 2
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    settled: bool = False
+
+    @property
+    def first(self) -> int:
+        """The lowest version that a write of ours would have made."""
+        return min(self.attempts)
+
+    @property
+    def written(self) -> bool:
+        """Whether the vault confirmed any of them."""
+        return any(attempt.state == "written" for attempt in self.attempts.values())
+
+    @property
+    def refused(self) -> bool:
+        """Whether the vault refused all of them."""
+        return all(attempt.state == "refused" for attempt in self.attempts.values())
+
+    def origin(self, version: int) -> tuple[int, bool]:
+        """The version below the unbroken row of ours that ends with ``version``, and whether it had a value."""
+        while (below := self.attempts.get(version - 1)) and below.state == "written":
+            version -= 1
+        return version - 1, self.attempts[version].existed
+
+
+def fold(entries: dict[tuple[str, str], Entry], record: Record) -> None:
+    """Add a line to what is known of its secret. The last word on each write counts."""
+    if isinstance(record, Commit):
+        return
+    key = (record.mount, record.path)
+    entry = entries.get(key)
+    if entry is None:
+        entry = entries[key] = Entry(*key)
+    match record:
+        case Write():
+            entry.kv_version = record.kv_version
+            entry.attempts.setdefault(record.before + 1, Attempt(record.existed, record.at))
+        case Wrote():
+            if attempt := entry.attempts.get(record.after or 1):
+                attempt.state = "written"
+        case Refused():
+            attempt = entry.attempts.get(record.before + 1)
+            if attempt and attempt.state == "sent":  # otherwise another one succeeded
+                attempt.state = "refused"
+        case Back():
+            entry.settled = True
