@@ -188,7 +188,7 @@ async def _check_database(settings: PostgresSettings) -> tuple[list[str], str]:
     from ..stages.pg.preflight import check_backup
 
     tool, facts = await check_backup(settings)
-    return [], f"PostgreSQL {facts.server}, database {facts.database}, role {facts.role}, pg_dump {tool.version}"
+    return [], f"PostgreSQL {facts.server}, database {facts.database}, role {facts.role}, {tool}"
 
 
 async def _check_vault(settings: VaultSettings) -> tuple[list[str], str]:

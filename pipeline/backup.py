@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import anyio
+
 from ..formats.seal import derive_key
 from ..formats.secret import MAX_ITEM, Secret
 from ..formats.v1 import NONCE_SIZE, SALT_SIZE, BackupType, Header, archive_name, encode_preamble
@@ -72,21 +74,21 @@ async def backup(
     check_password(password)
     if part_size is not None:
         _check_part_size(part_size, store)
-    now = datetime.now(UTC)
-    header = Header(
-        created_at=now,
-        backup_type=kind,
-        includes_db=database is not None,
-        includes_kv=vault is not None,
-        includes_audit=include_audit and database is not None,
-    )
+    if name is not None and not name.endswith(".enc"):
+        raise ConfigurationError(f"The name {name!r} does not end in .enc.", hint="Listings show such names only.")
     job = Job(on_progress, log)
 
     async def work() -> BackupReport:
         async with AsyncExitStack() as stack:
             target = await stack.enter_async_context(open_store(store))
-            full_name = target.prefix + name if name else archive_name(target.prefix, kind, now)
-            await _refuse_existing(target, full_name)
+            full_name, now = await _free_name(target, name, kind)
+            header = Header(
+                created_at=now,
+                backup_type=kind,
+                includes_db=database is not None,
+                includes_kv=vault is not None,
+                includes_audit=include_audit and database is not None,
+            )
             sources = _Sources()
             if database is not None:
                 await sources.add_database(database, stack, include_audit=include_audit)
@@ -117,13 +119,23 @@ def _check_part_size(part_size: int, store: object) -> None:
         )
 
 
-async def _refuse_existing(store: ObjectStore, name: str) -> None:
-    """Say so before the work; the store refuses again at the end where it can."""
-    try:
-        await store.head(name)
-    except ObjectMissing:
-        return
-    raise ObjectExists(f"There is an archive named {name} already.", hint="Choose another name, or delete that one.")
+async def _free_name(store: ObjectStore, name: str | None, kind: BackupType) -> tuple[str, datetime]:
+    """The archive's full name and its time. A name that is taken is refused; one that we made waits a second.
+
+    The store refuses again at the end, where it can.
+    """
+    while True:
+        now = datetime.now(UTC)
+        full_name = archive_name(store.prefix, kind, now) if name is None else store.prefix + name
+        try:
+            await store.head(full_name)
+        except ObjectMissing:
+            return full_name, now
+        if name is not None:
+            raise ObjectExists(
+                f"There is an archive named {full_name} already.", hint="Choose another name, or delete that one."
+            )
+        await anyio.sleep(1)
 
 
 @dataclass

@@ -122,7 +122,8 @@ class PostgresSettings:
 
     def environment(self) -> dict[str, str]:
         """The environment for pg_dump and psql: ours, and the password if the conninfo has one."""
-        environment = dict(os.environ)
+        # Ours hold other secrets: the encryption password, a vault token.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("KLEIDIA_")}
         if "password" in self._parameters:
             environment["PGPASSWORD"] = self._parameters["password"]
         environment["LC_MESSAGES"] = environment["LC_ALL"] = "C.UTF-8"  # we read their messages

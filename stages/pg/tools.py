@@ -8,8 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
-
+from ...pipeline.engine import in_thread
 from ..errors import ToolError
 
 #: From these minor versions on psql knows ``\\restrict``, which their pg_dump writes (CVE-2025-8714).
@@ -40,6 +39,10 @@ class Tool:
         return f"{Path(self.path).name} {self.version[0]}.{self.version[1]}"
 
 
+#: Seconds that a program has to say its version.
+VERSION_SECONDS = 15.0
+
+
 async def find_tool(name: str) -> Tool:
     """Find a program on ``PATH`` (or at its path) and ask for its version.
 
@@ -51,11 +54,18 @@ async def find_tool(name: str) -> Tool:
             f"{name} was not found.",
             hint="Install PostgreSQL's client programs (Debian: postgresql-client-18), or configure the path.",
         )
+
+    def ask() -> subprocess.CompletedProcess[bytes]:
+        # In a thread, whole: a child that is only half started when we are cancelled would be nobody's.
+        return subprocess.run(
+            [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=VERSION_SECONDS, check=False
+        )
+
     try:
-        with anyio.fail_after(30):
-            done = await anyio.run_process([path, "--version"], check=False, stderr=subprocess.STDOUT)
-    except (OSError, TimeoutError) as exc:
-        raise ToolError(f"{path} does not start: {exc or 'no answer in 30 seconds'}.", hint="Install it anew.") from exc
+        done = await in_thread(ask)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else f"no answer in {VERSION_SECONDS:.0f} seconds"
+        raise ToolError(f"{path} does not start: {reason}.", hint="Install it anew.") from exc
     match = _VERSION.search(done.stdout.decode(errors="replace"))
     if done.returncode != 0 or match is None:
         raise ToolError(
