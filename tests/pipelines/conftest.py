@@ -45,7 +45,7 @@ class System:
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run one statement; its rows."""
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            cursor = connection.execute(text, values)  # type: ignore[call-overload]
+            cursor = connection.execute(text, values)
             return cursor.fetchall() if cursor.description else []
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:

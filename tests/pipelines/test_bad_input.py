@@ -174,11 +174,15 @@ async def test_second_backup_to_the_same_name(system: System) -> None:
 
 
 async def fail_backup(system: System, error: type[KleidiaError], match: str, **changes: Any) -> None:
+    arguments: dict[str, Any] = {
+        "database": system.postgres,
+        "vault": system.vault,
+        "store": system.store,
+        "password": PASSWORD,
+        "name": "new.enc",
+    }
     async with nothing_happens(system, error, match):
-        await backup(
-            **{"database": system.postgres, "vault": system.vault, "store": system.store, "password": PASSWORD}
-            | changes
-        )
+        await backup(**arguments | changes)
 
 
 async def test_tools(system: System, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ async def test_theirs_is_restored(system: System) -> None:
         "theirs.enc", database=system.postgres, vault=system.vault, store=system.store, password=PASSWORD
     )
     assert report.warnings == ()
-    history = {"backup_jobs": []}  # is kept as it was before the restore
+    history: dict[str, Any] = {"backup_jobs": []}  # is kept as it was before the restore
     assert (system.rows() | history, system.secrets()) == (rows | history, secrets)
 
 

@@ -45,7 +45,12 @@ def s3(bucket: Bucket) -> S3Settings:
 @pytest.mark.parametrize("kind", ["directory", "moto", "rclone"])
 async def test_everything_comes_back(system: System, kind: str, bucket: Bucket, rclone_bucket: Bucket) -> None:
     """Rows and secrets are as at the backup, the job history as at the restore, and the reports say what happened."""
-    store = {"directory": system.store, "moto": s3(bucket), "rclone": s3(rclone_bucket)}[kind]
+    stores: dict[str, DirectorySettings | S3Settings] = {
+        "directory": system.store,
+        "moto": s3(bucket),
+        "rclone": s3(rclone_bucket),
+    }
+    store = stores[kind]
     seen: list[Progress] = []
     made = await backup(
         database=system.postgres, vault=system.vault, store=store, password=PASSWORD, on_progress=seen.append
