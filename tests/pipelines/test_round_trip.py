@@ -94,7 +94,7 @@ async def test_upload_in_parts_the_first_one_last(system: System, bucket: Bucket
 async def test_partial_archives_leave_the_other_part_alone(system: System, kind: str) -> None:
     """A database-only archive does not touch the vault, a vault-only one not the database."""
     parts = {"database": system.postgres} if kind == "database" else {"vault": system.vault}
-    made = await backup(store=system.store, password=PASSWORD, **parts)  # type: ignore[arg-type]
+    made = await backup(store=system.store, password=PASSWORD, **parts)
     assert made.backup_type == kind
     rows, secrets = system.rows(), system.secrets()
     wreck(system)
