@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import botocore.exceptions  # type: ignore[import-untyped]
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 import pytest
 
