@@ -116,6 +116,12 @@ def _add_jobs(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     restore = command("restore", "overwrite the database and the vault with what an archive holds")
     _add_name(restore)
     restore.add_argument("--yes", action="store_true", help="do not ask before overwriting")
+    restore.add_argument(
+        "--only", choices=("database", "vault"), help="restore one part of the archive and leave the other alone"
+    )
+    restore.add_argument(
+        "--prune", action="store_true", help="afterwards remove the secrets that the archive does not have"
+    )
     verify = command("verify", "read an archive to its last byte and check everything, without writing anywhere")
     _add_name(verify)
     for each in (backup, restore, verify):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..formats.v1 import BackupType, Header
     from .engine import StageSnapshot
 
-Phase: TypeAlias = Literal["prepare", "backup", "verify", "restore", "commit", "download"]
+Phase: TypeAlias = Literal["prepare", "backup", "verify", "restore", "commit", "prune", "plan", "download"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,11 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreReport:
-    """A finished restore. ``failed`` names secrets that could not be written (at most 1000 of ``failed_count``)."""
+    """A finished restore. ``failed`` names secrets that could not be written (at most 1000 of ``failed_count``).
+
+    ``pruned`` likewise names those that were removed, when that was asked for; ``unpruned_count`` are those which
+    should have been and are still there. ``left_alone`` says which parts of the archive had no target.
+    """
 
     name: str
     header: Header
@@ -89,6 +93,10 @@ class RestoreReport:
     unchanged: int = 0
     failed_count: int = 0
     failed: tuple[str, ...] = ()
+    pruned_count: int = 0
+    pruned: tuple[str, ...] = ()
+    unpruned_count: int = 0
+    left_alone: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     stages: tuple[StageSnapshot, ...] = ()

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..stages.drain import drain
-from ..stages.errors import ConfigurationError
 from .engine import Pipeline
 from .job import JOB_TIMEOUT, Job, check_password, open_store, within
 from .opening import OpenArchive, open_archive
+from .parts import choose
 from .report import RestoreReport
 from .verify import COUNTERS, verify_pass
 
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
     from ..stages.stores.directory import DirectorySettings
     from ..stages.stores.s3 import S3Settings
     from ..stages.vault.client import VaultClient
+    from ..stages.vault.path_set import PathSet
     from ..stages.vault.settings import VaultSettings
     from ..stages.vault.sink import VaultSink
     from .engine import Inlet, Snapshot
     from .job import Logger
+    from .parts import Part
+    from .pruning import Pruned
     from .report import OnProgress
     from .verify import Verified
 
@@ -53,6 +57,8 @@ async def restore(
     password: str,
     database: PostgresSettings | None = None,
     vault: VaultSettings | None = None,
+    only: Part | None = None,
+    prune: bool = False,
     on_progress: OnProgress = None,
     log: Logger | None = None,
     timeout: float = JOB_TIMEOUT,  # noqa: ASYNC109 - a limit for the job, with an error of its own
@@ -61,7 +67,11 @@ async def restore(
 
     Whatever it holds is overwritten there. The archive is read twice: nothing is written before the first reading
     has verified it to its last byte. The database is restored in one transaction, committed last. A part for which no
-    target is given is left alone.
+    target is given is left alone; so is all but ``only`` one, when that is asked for.
+
+    Secrets that the archive does not have stay, unless ``prune`` is asked for: then they are removed when everything
+    else is committed (in KV version 2 their newest version is deleted and can be undeleted, in version 1 they are
+    gone). What cannot be removed is a warning.
 
     Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through. Either way the database is as
     before. Serves the specification's section Restoring from Backup.
@@ -69,16 +79,21 @@ async def restore(
     check_password(password)
     job = Job(on_progress, log)
 
+    started = perf_counter()
+
     async def work() -> RestoreReport:
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(open_store(store))
             archive = await open_archive(opened, name, password)
-            targets = _Targets(archive.header, database, vault)
+            parts = choose(archive.header, database, vault, only=only, prune=prune)
+            targets = _Targets(archive.header, parts.database, parts.vault, prune, parts.left_alone)
             await targets.check(stack)
             verified = await verify_pass(job, archive, targets.secret_check())
             await archive.check_unchanged()
+            targets.check_prune(verified)
             await targets.open(stack, verified)
             snapshot = await _apply(job, archive, targets, verified)
+            await targets.finish(job, timeout - (perf_counter() - started))
             return _report(job, archive, verified, targets, snapshot)
 
     return await within(timeout, work())
@@ -113,6 +128,9 @@ def _report(job: Job, archive: OpenArchive, verified: Verified, targets: _Target
         warnings += targets.session.report.warnings
     if vault:
         warnings += vault.warnings()
+    pruned = targets.pruned
+    if pruned:
+        warnings += pruned.warnings
     return RestoreReport(
         name=archive.info.name,
         header=archive.header,
@@ -125,6 +143,10 @@ def _report(job: Job, archive: OpenArchive, verified: Verified, targets: _Target
         unchanged=vault.unchanged if vault else 0,
         failed_count=vault.failed_count if vault else 0,
         failed=tuple(path for path, _ in vault.failed) if vault else (),
+        pruned_count=pruned.count if pruned else 0,
+        pruned=pruned.paths if pruned else (),
+        unpruned_count=pruned.left if pruned else 0,
+        left_alone=targets.left_alone,
         warnings=tuple(warnings),
         seconds=job.finish(),
         stages=snapshot.stages,
@@ -138,24 +160,14 @@ class _Targets:
     header: Header
     database: PostgresSettings | None
     vault: VaultSettings | None
+    prune: bool = False
+    left_alone: tuple[str, ...] = ()
     checked: tuple[Tool, DatabaseFacts] | None = None
     session: PsqlSession | None = None
     client: VaultClient | None = None
     sink: VaultSink | None = None
-
-    def __post_init__(self) -> None:
-        self.left_alone: list[str] = []
-        if self.header.includes_db and self.database is None:
-            self.left_alone.append("The archive's database was not restored: no [database] is configured.")
-        if self.header.includes_kv and self.vault is None:
-            self.left_alone.append("The archive's secrets were not restored: no [vault] is configured.")
-        self.database = self.database if self.header.includes_db else None
-        self.vault = self.vault if self.header.includes_kv else None
-        if self.database is None and self.vault is None:
-            raise ConfigurationError(
-                f"There is nothing to restore: the archive is of type {self.header.backup_type}.",
-                hint="Configure [database], [vault] or both, as the archive has them.",
-            )
+    known: PathSet | None = None  # the archive's paths, for a prune
+    pruned: Pruned | None = None
 
     async def check(self, stack: AsyncExitStack) -> None:
         """Connect to both and ask for what can be known before the archive is read."""
@@ -169,6 +181,12 @@ class _Targets:
             from ..stages.vault.client import VaultClient
 
             self.client = await stack.enter_async_context(VaultClient(self.vault))
+            if self.prune:
+                from ..stages.vault.path_set import PathSet
+                from .pruning import check_rights
+
+                await check_rights(self.client, self.vault)
+                self.known = PathSet()
 
     def secret_check(self) -> SecretStage:
         """A sink for the first reading that refuses what the second could not write."""
@@ -181,8 +199,24 @@ class _Targets:
         async def check(secrets: Inlet[Secret]) -> None:
             async for secret in secrets:
                 locate(roots, secret.path)
+                if self.known is not None:
+                    self.known.add(secret.path)
 
         return check
+
+    def check_prune(self, verified: Verified) -> None:
+        """Refuse to remove everything."""
+        if self.prune:
+            from .pruning import check_archive
+
+            check_archive(verified.secrets)
+
+    async def finish(self, job: Job, seconds: float) -> None:
+        """What is done when everything is committed, in so many seconds."""
+        if self.known is not None and self.client is not None and self.vault is not None:
+            from .pruning import prune
+
+            self.pruned = await prune(job, self.client, self.vault, self.known, seconds)
 
     def stages(self, *, apart: bool) -> Iterator[tuple[SqlStage, SecretStage]]:
         """The sinks of each reading: both in one, the secrets waiting for the SQL, or one after the other."""

@@ -160,6 +160,8 @@ def _left(invocation: Invocation) -> str:
     """What a command that was stopped leaves behind."""
     command, last = invocation.arguments.command, invocation.last
     if command == "restore" and last is not None:
+        if last.phase == "prune":
+            return "The restore is complete. Secrets that the archive does not have were being removed."
         if last.phase == "commit":
             return "It was ending: look whether the data is restored."
         if last.phase == "restore" and last.secrets and "vault" in invocation.config.sections:

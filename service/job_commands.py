@@ -59,11 +59,13 @@ def backup(invocation: Invocation) -> int:
 
 
 def restore(invocation: Invocation) -> int:
-    """Restore an archive, after asking; exit status 8 when a part of it was not restored."""
+    """Restore an archive, after asking; exit status 8 when a part of it was not restored, or not all was removed."""
     given = invocation.arguments
     store, database, vault = invocation.store, invocation.database, invocation.vault
     if not given.yes and (question := _question(invocation)):
         confirm(question, yes=False)
+        if given.prune and vault is not None:
+            confirm(words.prune_question(vault.roots), yes=False)
     password = invocation.password()
     report: RestoreReport = invocation.job(
         lambda on_progress: bring_back(
@@ -72,14 +74,14 @@ def restore(invocation: Invocation) -> int:
             password=password,
             database=database,
             vault=vault,
+            only=given.only,
+            prune=given.prune,
             on_progress=on_progress,
             log=invocation.terminal.log(),
             **invocation.timeout,
         )
     )
-    header = report.header
-    partial = (header.includes_db and database is None) or (header.includes_kv and vault is None)
-    status = WARNINGS if report.failed_count or partial else 0
+    status = WARNINGS if report.failed_count or report.unpruned_count or report.left_alone else 0
     invocation.terminal.result(words.as_json(report), tables.restored(report), status)
     _warn(invocation, report.warnings, "not written", report.failed)
     return status
@@ -105,10 +107,10 @@ def verify(invocation: Invocation) -> int:
 def _question(invocation: Invocation) -> str:
     """What a restore overwrites, and with what; empty when it cannot overwrite anything, which is told soon enough."""
     info, preamble = invocation.stopper.run(lambda: inspect(invocation.arguments.name, invocation.store))
-    header, targets = preamble.header, []
-    if header.includes_db and invocation.database is not None:
+    header, targets, only = preamble.header, [], invocation.arguments.only
+    if header.includes_db and invocation.database is not None and only != "vault":
         targets.append(f"  {invocation.database.where()}: what the archive holds of it is dropped and made again")
-    if header.includes_kv and invocation.vault is not None:
+    if header.includes_kv and invocation.vault is not None and only != "database":
         roots = ", ".join(str(root) for root in invocation.vault.roots)
         targets.append(f"  vault at {invocation.vault.address}: secrets below {roots}")
     if not targets:

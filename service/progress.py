@@ -22,6 +22,8 @@ _PHASES = {
     "verify": "verifying",
     "restore": "restoring",
     "commit": "committing",
+    "prune": "removing",
+    "plan": "comparing",
 }
 
 

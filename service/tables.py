@@ -61,6 +61,8 @@ def restored(report: RestoreReport) -> Iterator[RenderableType]:
     if report.secrets:
         counts = {"written": report.written, "unchanged": report.unchanged, "failed": report.failed_count}
         pairs["secrets"] = _counted(report.secrets, counts)
+    if report.pruned_count:
+        pairs["removed"] = f"{report.pruned_count:,} secrets that the archive does not have"
     yield facts("Restore complete", {**pairs, "time": _time(report.seconds)})
     yield stages(report.stages)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..pipeline.report import Progress
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -44,6 +46,16 @@ def sql_total(progress: Progress) -> int | None:
     """How many bytes of SQL there will be: a guess while pg_dump runs, known when it ended."""
     dumped = any(stage.name == "pg_dump" and stage.state == "finished" for stage in progress.stages)
     return progress.sql_bytes if dumped else progress.sql_total
+
+
+def prune_question(roots: Sequence[object]) -> str:
+    """What a prune removes, for the one who decides."""
+    below = ", ".join(printable(root) for root in roots)
+    return (
+        f"Afterwards every secret below {below} that the archive does not have will be removed, also one that\n"
+        "could not be read when the archive was made. In KV version 2 it can be undeleted, in version 1 it is gone.\n"
+        "`restore --dry-run` names them."
+    )
 
 
 def amounts(progress: Progress) -> dict[str, str]:

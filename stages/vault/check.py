@@ -22,20 +22,25 @@ class _Answer(msgspec.Struct):
     data: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
-async def check_vault(client: VaultClient, roots: Sequence[Root], *, restore: bool, undo: bool = False) -> list[str]:
+async def check_vault(
+    client: VaultClient, roots: Sequence[Root], *, restore: bool, undo: bool = False, prune: bool = False
+) -> list[str]:
     """The rights that a backup of these roots (or a restore) needs and the token lacks, such as ``list on kv/data/*``.
 
-    ``undo`` adds what taking back newly created secrets needs. Changes nothing in the vault. Raises what every request
-    of the client raises: ``VaultSealed``, ``VaultForbidden``, ``VaultMountMissing`` and so on.
+    ``undo`` adds what taking back newly created secrets needs, ``prune`` what removing others does. Changes nothing
+    in the vault. Raises what every request of the client raises: ``VaultSealed``, ``VaultForbidden``,
+    ``VaultMountMissing`` and so on.
     """
     needed: list[tuple[str, str, list[str]]] = []
     for root in roots:
         versioned = await client.kv_version(root.mount) == 2
         names = f"{root.mount}/{'metadata/' if versioned else ''}{root.folder}"
         values = f"{root.mount}/{'data/' if versioned else ''}{root.folder}"
-        if not restore:
+        if prune or not restore:
             needed.append((names, names, ["list"]))
         needed.append((values + PROBE, values + "*", ["read", "create", "update"] if restore else ["read"]))
+        if prune:
+            needed.append((values + PROBE, values + "*", ["delete"]))
         if undo:
             needed.append((names + PROBE, names + "*", ["delete"]))
     body = msgspec.json.encode({"paths": [path for path, _, _ in needed]})

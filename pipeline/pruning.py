@@ -1,0 +1,86 @@
+"""After a restore: removes the secrets below the roots that the archive does not have.
+
+It runs when everything else is committed. No later step can fail and want them back, and a restore whose prune broke
+off is what a restore without it would have been. So what goes wrong here is a warning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ..stages.errors import ConfigurationError, KleidiaError, VaultForbidden
+from ..stages.vault.check import check_vault
+from ..stages.vault.extras import Extras, Prune
+from ..stages.vault.reports import some
+from .engine import Pipeline
+
+if TYPE_CHECKING:
+    from ..stages.vault.path_set import PathSet
+
+    from ..stages.vault.client import VaultClient
+    from ..stages.vault.settings import VaultSettings
+    from .job import Job
+
+#: Seconds that the job's limit leaves after a prune.
+_MARGIN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed: how many, and at most 1000 by name. ``warnings`` say what was not, and why.
+
+    ``left`` counts what should have been removed and was not, as far as that is known; 0 when all was.
+    """
+
+    count: int = 0
+    paths: tuple[str, ...] = ()
+    left: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+async def check_rights(client: VaultClient, settings: VaultSettings) -> None:
+    """Raise ``VaultForbidden`` when the token lacks a right that a prune needs; and what the client raises."""
+    missing = await check_vault(client, settings.roots, restore=True, prune=True)
+    if lacking := [right for right in missing if right.startswith(("list", "delete"))]:
+        raise VaultForbidden(
+            f"To remove secrets that the archive does not have, the token lacks {', '.join(lacking)}.",
+            hint="Grant it, or restore without --prune.",
+        )
+
+
+def check_archive(secrets: int) -> None:
+    """Raise ``ConfigurationError`` for an archive without a secret: a prune would remove all there are."""
+    if not secrets:
+        raise ConfigurationError(
+            "The archive has no secret: to prune would remove every secret below the configured roots.",
+            hint="Restore without --prune.",
+        )
+
+
+async def prune(job: Job, client: VaultClient, settings: VaultSettings, known: PathSet, seconds: float) -> Pruned:
+    """Remove every secret whose archive path is not ``known``; ends a little before the job's time limit strikes."""
+    extras = Extras(client, settings.roots, known, workers=settings.workers)
+    sink = Prune(client, settings.roots, workers=settings.workers)
+    pipeline = Pipeline()
+    pipeline.sink(sink, pipeline.source(extras))
+    job.begin("prune")
+    broke = "The job's time limit was reached."
+    try:
+        with anyio.move_on_after(max(0.0, seconds - _MARGIN)):
+            await job.run(pipeline, secrets=lambda s: s.edge("extras").items)
+            broke = ""
+    except KleidiaError as exc:
+        broke = exc.message
+    warnings = [f"Not every secret that the archive does not have was removed: {broke}"] if broke else []
+    removed, failed = sink.report.removed, sink.report.failed
+    if failed.count:
+        shown = some([(path, sink.report.reason) for path in failed.paths])
+        warnings.append(f"{failed.count} secrets that the archive does not have could not be removed: {shown}.")
+    if extras.report.unreadable_count:
+        shown = some(extras.report.unreadable)
+        warnings.append(f"{extras.report.unreadable_count} vault paths could not be looked at and stay: {shown}.")
+    left = failed.count + extras.report.unreadable_count or len(warnings)
+    return Pruned(removed.count, tuple(removed.paths), left, tuple(warnings))

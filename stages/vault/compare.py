@@ -1,0 +1,125 @@
+"""The sink of a dry run: compares an archive's secrets with the live ones, and writes none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import anyio
+
+from ...formats.secret import MAX_SECRET, Secret
+from ...pipeline.engine import in_thread
+from . import jsontext
+from .answers import Absent, Deleted, Found, Oversize, Refused
+from .fan_out import fan_out
+from .path_set import PathSet
+from .reports import NAMED
+from .roots import check_roots, locate
+from .source import SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...pipeline.engine import Inlet
+    from .client import VaultClient
+    from .roots import Root
+
+#: Values from this size on are compared in a thread.
+_INLINE = 64 * 1024
+
+
+@dataclass
+class Named:
+    """So many secrets; ``paths`` names ``NAMED`` of them at most, by their archive path."""
+
+    count: int = 0
+    paths: list[str] = field(default_factory=list)
+
+    def note(self, path: str) -> None:
+        """Count one, and name it while there is room."""
+        self.count += 1
+        if len(self.paths) < NAMED:
+            self.paths.append(path)
+
+
+@dataclass
+class CompareReport:
+    """What a restore would do: ``new`` secrets are not there now or deleted, ``changed`` ones have another value.
+
+    ``unreadable`` ones exist and cannot be compared: a restore would fail at them. ``seconds`` passed from the first
+    secret to the last.
+    """
+
+    new: Named = field(default_factory=Named)
+    changed: Named = field(default_factory=Named)
+    unchanged: int = 0
+    unreadable: Named = field(default_factory=Named)
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """How many secrets the archive has."""
+        return self.new.count + self.changed.count + self.unchanged + self.unreadable.count
+
+
+class Compare:
+    """Reads the live value of every secret of an archive. ``report`` and ``known`` are complete after the run.
+
+    Raises ``ConfigurationError`` for an archive path that no root takes, and what the client's requests raise.
+    """
+
+    name = "vault"
+
+    def __init__(self, client: VaultClient, roots: Sequence[Root], *, workers: int = 20) -> None:
+        check_roots(roots)
+        self.report = CompareReport()
+        #: The paths of the archive.
+        self.known = PathSet()
+        #: Bytes: a secret, its live value, and the answer it came in, per worker.
+        self.working_set = 3 * (workers * SMALL + MAX_SECRET)
+        self._client = client
+        self._roots = tuple(roots)
+        self._workers = workers
+        self._started = 0.0
+        self._one_large = anyio.Lock()
+
+    async def __call__(self, secrets: Inlet[Secret]) -> None:
+        """Compare every secret."""
+        for root in self._roots:  # a missing mount shows at once
+            await self._client.kv_version(root.mount)
+        await fan_out(secrets, self._workers, self._compare, lambda secret: secret.nbytes > SMALL)
+        if self._started:
+            self.report.seconds = monotonic() - self._started
+
+    async def _compare(self, secret: Secret) -> None:
+        self._started = self._started or monotonic()
+        self.known.add(secret.path)
+        root, path = locate(self._roots, secret.path)
+        live = await self._client.read(root.mount, path, limit=SMALL)
+        if isinstance(live, Oversize):
+            async with self._one_large:
+                live = await self._client.read(root.mount, path)
+        report = self.report
+        match live:
+            case Absent() | Deleted():
+                report.new.note(secret.path)
+            case Found() if await _same(live.value, secret.value):
+                report.unchanged += 1
+            case Found():
+                report.changed.note(secret.path)
+            case Refused():
+                self._unreadable(secret.path, live.reason)
+            case Oversize():
+                self._unreadable(secret.path, f"it is larger than {MAX_SECRET >> 20} MiB")
+
+    def _unreadable(self, path: str, why: str) -> None:
+        self.report.unreadable.note(path)
+        self.report.reason = self.report.reason or why
+
+
+async def _same(live: bytes, value: bytes) -> bool:
+    if len(live) + len(value) < _INLINE:
+        return jsontext.same(live, value)
+    return await in_thread(jsontext.same, live, value)

@@ -1,0 +1,93 @@
+"""Secrets that the vault has and an archive does not: found by listing, named for a dry run, removed for a prune."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...formats.secret import Secret
+from .answers import Absent, Deleted, Found, Oversize, Refused
+from .compare import Named
+from .fan_out import fan_out
+from .roots import locate, owner
+from .source import SMALL, VaultSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...pipeline.engine import Inlet, Outlet
+    from .client import VaultClient
+    from .path_set import PathSet
+    from .roots import Root
+
+
+class Extras(VaultSource):
+    """Sends every secret below the roots whose archive path is not ``known``, with an empty value.
+
+    Only these are read, to see whether they have a value: what is deleted already is not sent. Nor is a secret whose
+    archive path belongs to another root, for no archive can have it. Paths that cannot be listed or read are named in
+    the report, and do not fail it. Raises ``VaultForbidden`` when a root cannot be listed, and what every request of
+    the client raises.
+    """
+
+    name = "extras"
+
+    def __init__(
+        self, client: VaultClient, roots: Sequence[Root], known: PathSet, *, workers: int = 20
+    ) -> None:
+        super().__init__(client, roots, workers=workers, allow_unreadable=True)
+        self._known = known
+
+    async def _read(self, root: Root, path: str, out: Outlet[Secret]) -> None:
+        name = self._archive_path(root, path)
+        if name in self._known or owner(self._roots, name) is not root:
+            return
+        live = await self._client.read(root.mount, path, limit=SMALL)
+        match live:
+            case Found() | Oversize():
+                self.report.read += 1
+                await out.send(Secret(name, b""))
+            case Refused():
+                self._unreadable(root, path, live.reason, forbidden=live.status == 403)
+            case Deleted():
+                self.report.deleted += 1
+            case Absent():
+                self.report.vanished += 1
+
+
+@dataclass
+class PruneReport:
+    """What a prune did: ``removed``, and ``failed`` with the reason of the first."""
+
+    removed: Named = field(default_factory=Named)
+    failed: Named = field(default_factory=Named)
+    reason: str = ""
+
+
+class Prune:
+    """Removes every secret that it is sent. ``report`` is complete after the run.
+
+    In KV version 2 that deletes the newest version, which can be undeleted; in version 1 it is final. What cannot be
+    removed is named in the report. Raises what the client's requests raise.
+    """
+
+    name = "prune"
+
+    def __init__(self, client: VaultClient, roots: Sequence[Root], *, workers: int = 20) -> None:
+        self.report = PruneReport()
+        self._client = client
+        self._roots = tuple(roots)
+        self._workers = workers
+
+    async def __call__(self, secrets: Inlet[Secret]) -> None:
+        """Remove every secret."""
+        await fan_out(secrets, self._workers, self._remove)
+
+    async def _remove(self, secret: Secret) -> None:
+        root, path = locate(self._roots, secret.path)
+        result = await self._client.delete(root.mount, path)
+        if isinstance(result, Refused):
+            self.report.failed.note(secret.path)
+            self.report.reason = self.report.reason or result.reason
+        else:
+            self.report.removed.note(secret.path)

@@ -1,0 +1,41 @@
+"""Many workers on one edge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio.streams.memory import MemoryObjectReceiveStream
+
+    from ...pipeline.engine import Inlet
+
+T = TypeVar("T")
+
+
+async def fan_out(
+    items: Inlet[T],
+    workers: int,
+    handle: Callable[[T], Awaitable[None]],
+    alone: Callable[[T], bool] = lambda _: False,
+) -> None:
+    """Await ``handle`` for every item, for at most ``workers`` of them at once. Raises what it raises.
+
+    Of the items for which ``alone`` holds, there is one at a time, besides those that the workers have.
+    """
+    hand, taken = anyio.create_memory_object_stream[T](0)
+
+    async def work(mine: MemoryObjectReceiveStream[T]) -> None:
+        with mine:
+            async for item in mine:
+                await handle(item)
+
+    async with anyio.create_task_group() as tasks, hand:
+        with taken:
+            for _ in range(workers):
+                tasks.start_soon(work, taken.clone())
+        async for item in items:
+            await (handle if alone(item) else hand.send)(item)
