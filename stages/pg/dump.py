@@ -67,31 +67,18 @@ class PgDump:
         """
         tool, _ = self.checked or await check_backup(self.settings)
         self.report.without_rows = await in_thread(self._without_rows)
-        read_end, write_end = process.wide_pipe()
+        environment = self.settings.environment()
+        child = await process.start(self._command(tool), environment=environment, stdin=subprocess.DEVNULL)
+        said = process.Tail()
         try:
-            os.set_blocking(read_end, False)
-            try:
-                child = await process.start(
-                    self._command(tool),
-                    environment=self.settings.environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=write_end,
-                    stderr=subprocess.PIPE,
-                )
-            finally:
-                os.close(write_end)
-            said = process.Tail()
-            try:
-                async with process.task_group() as tasks:
-                    tasks.start_soon(said.drain, child.stderr)
-                    await self._copy(read_end, out)
-                    status = await child.wait()
-                    # Whoever inherited its stderr may hold it open: what it said itself is there already.
-                    tasks.cancel_scope.deadline = anyio.current_time() + process.POLITE
-            finally:
-                await process.end(child, polite=True)
+            async with process.task_group() as tasks:
+                tasks.start_soon(said.drain, child.stderr)
+                await self._copy(child.stdout.end, out)
+                status = await child.wait()
+                # Whoever inherited its stderr may hold it open: what it said itself is there already.
+                tasks.cancel_scope.deadline = anyio.current_time() + process.POLITE
         finally:
-            os.close(read_end)
+            await child.end(polite=True)
         if status != 0:
             raise self._failure(status, said.text)
         self.report.warnings = [line for line in said.text.splitlines() if "warning:" in line]

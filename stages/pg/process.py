@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,10 +17,13 @@ from ...pipeline.engine import MAX_CHUNK
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from anyio.abc import ByteReceiveStream, Process, TaskGroup
+    from anyio.abc import Process, TaskGroup
 
 #: Bytes kept of the beginning and of the end of a child's stderr.
 KEPT = 4096
+
+#: Bytes of one read of stderr, or of another stream that says little.
+_SMALL = 64 * 1024
 
 #: Seconds a child has to end after a polite signal, and after SIGKILL.
 POLITE = 2.0
@@ -49,12 +53,65 @@ class Tail:
         gap = b"\n[...]\n" if self._dropped else b""
         return bytes(self._head + gap + self._tail).decode(errors="replace")
 
-    async def drain(self, stream: ByteReceiveStream | None) -> None:
-        """Read a stream to its end."""
-        assert stream is not None
-        with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            while True:
-                self.feed(await stream.receive())
+    async def drain(self, reader: Reader) -> None:
+        """Read to the end."""
+        while data := await reader.read():
+            self.feed(data)
+
+
+class Reader:
+    """The reading end of a pipe, without a thread that waits in a read: cancelling a ``read`` is immediate."""
+
+    def __init__(self, end: int) -> None:
+        os.set_blocking(end, False)
+        self.end = end
+
+    async def read(self) -> bytes:
+        """Some bytes; empty at the end."""
+        while True:
+            await anyio.wait_readable(self.end)
+            with contextlib.suppress(BlockingIOError):
+                return os.read(self.end, _SMALL)
+
+    def close(self) -> None:
+        """Close it; may be called twice."""
+        if self.end >= 0:
+            os.close(self.end)
+            self.end = -1
+
+
+@dataclass
+class Child:
+    """A running program, what it says on stderr, and on stdout unless that goes elsewhere."""
+
+    process: Process
+    stdout: Reader
+    stderr: Reader
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also that of its session."""
+        return self.process.pid
+
+    async def wait(self) -> int:
+        """Its exit status, when it has ended; negative for a signal."""
+        return await self.process.wait()
+
+    async def end(self, *, polite: bool = False) -> None:
+        """End it if it still runs, and reap it; shielded from cancellation, with a deadline.
+
+        A polite end begins with SIGTERM, upon which pg_dump also cancels its query on the server.
+        """
+        with anyio.CancelScope(shield=True, deadline=anyio.current_time() + DEADLINE):
+            if polite and self.process.returncode is None:
+                _signal(self.process, signal.SIGTERM)
+                with anyio.move_on_after(POLITE):
+                    await self.process.wait()
+            if self.process.returncode is None:
+                _signal(self.process, signal.SIGKILL)
+            await self.process.wait()
+        self.stdout.close()
+        self.stderr.close()
 
 
 def wide_pipe() -> tuple[int, int]:
@@ -66,29 +123,25 @@ def wide_pipe() -> tuple[int, int]:
     return ends
 
 
-async def start(argv: list[str], *, environment: dict[str, str], stdin: int, stdout: int, stderr: int) -> Process:
-    """Start a child in a session of its own: Ctrl-C on the terminal reaches us only, and we end it our way."""
-    return await anyio.open_process(
-        argv, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-    )
+async def start(argv: list[str], *, environment: dict[str, str], stdin: int) -> Child:
+    """Start a child in a session of its own: Ctrl-C on the terminal reaches us only, and we end it our way.
 
-
-async def end(process: Process, *, polite: bool = False) -> None:
-    """End a child that may still run, and reap it; shielded from cancellation, with a deadline.
-
-    A polite end begins with SIGTERM, upon which pg_dump also cancels its query on the server.
+    Its stdout is a wide pipe. Whoever calls this must ``end`` it.
     """
-    with anyio.CancelScope(shield=True, deadline=anyio.current_time() + DEADLINE):
-        if polite and process.returncode is None:
-            _signal(process, signal.SIGTERM)
-            with anyio.move_on_after(POLITE):
-                await process.wait()
-        if process.returncode is None:
-            _signal(process, signal.SIGKILL)
-        await process.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                await stream.aclose()
+    output, stdout = wide_pipe()
+    errors, stderr = os.pipe()
+    try:
+        process = await anyio.open_process(
+            argv, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        )
+    except BaseException:
+        os.close(output)
+        os.close(errors)
+        raise
+    finally:
+        os.close(stdout)
+        os.close(stderr)
+    return Child(process, Reader(output), Reader(errors))
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import subprocess
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,6 @@ from .settings import PostgresSettings, Table, quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Coroutine
-
-    from anyio.abc import Process
 
     from .preflight import DatabaseFacts
     from .preserve import Preservation
@@ -59,7 +56,7 @@ class PsqlSession:
     """Sink stage: feeds psql, and returns when the server has executed everything. Made by ``open_psql``."""
 
     def __init__(
-        self, settings: PostgresSettings, child: Process, stdin: int, name: str, preservation: Preservation
+        self, settings: PostgresSettings, child: process.Child, stdin: int, name: str, preservation: Preservation
     ) -> None:
         self.settings = settings
         self.report = RestoreReport(preserved=preservation.keep)
@@ -126,7 +123,7 @@ class PsqlSession:
                 except DatabaseError as exc:
                     failure = exc
             if answer != "committed":
-                await process.end(self._child)
+                await self._child.end()
                 await outcome.settle(self.settings, self._transaction, self._name, failure)
                 self.report.warnings.append("The connection was lost during COMMIT; the server says it was committed.")
             self.report.committed = True
@@ -193,7 +190,6 @@ class PsqlSession:
 
     async def _read(self, marker: bytes) -> str | None:
         """Read psql's output up to the line that begins with ``marker``; None when it ends before."""
-        assert self._child.stdout is not None
         warning = self._mark("warning").encode()
         while True:
             *lines, rest = bytes(self._output).split(b"\n")
@@ -204,10 +200,10 @@ class PsqlSession:
                 if line.startswith(marker):
                     self._output[:] = b"\n".join([*lines[number + 1 :], rest])
                     return line[len(marker) :].decode()
-            try:
-                self._output += await self._child.stdout.receive()
-            except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            data = await self._child.stdout.read()
+            if not data:
                 return None
+            self._output += data
 
     async def _failure(self) -> DatabaseError:
         """What it means that psql ended."""
@@ -224,7 +220,7 @@ class PsqlSession:
 
     async def close(self) -> None:
         """Kill psql if it runs (before its stdin is closed), reap it, and see to it that the server rolled back."""
-        await process.end(self._child)
+        await self._child.end()
         if self._stdin >= 0:
             os.close(self._stdin)
             self._stdin = -1
@@ -255,19 +251,12 @@ async def open_psql(
     read_end, write_end = process.wide_pipe()
     try:
         os.set_blocking(write_end, False)
-        try:
-            child = await process.start(
-                command,
-                environment=settings.environment(),
-                stdin=read_end,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        finally:
-            os.close(read_end)
+        child = await process.start(command, environment=settings.environment(), stdin=read_end)
     except BaseException:
         os.close(write_end)
         raise
+    finally:
+        os.close(read_end)
     session = PsqlSession(settings, child, write_end, name, preservation)
     try:
         await session.begin()

@@ -53,6 +53,14 @@ async def test_audit_rows_are_left_out_on_request_with_their_partitions(db: Any)
     assert b"audit-canary" not in text
 
 
+async def test_text_that_is_not_utf8_is_named_as_the_cause(make_database: Any) -> None:
+    """A SQL_ASCII database may hold any bytes; the server refuses to give them out as UTF-8, and the hint says why."""
+    odd = make_database("TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    odd.execute("CREATE TABLE t (x text)", "INSERT INTO t VALUES (convert_from('\\xfffe', 'SQL_ASCII'))")
+    with pytest.raises(DumpFailed, match=r"invalid byte sequence.*SQL_ASCII"):
+        await odd.dump()
+
+
 @pytest.mark.parametrize("end", ["exit 3", "kill -9 $$"])
 async def test_a_pg_dump_that_fails_after_its_last_byte_is_a_failure(db: Any, script: Any, end: str) -> None:
     """The sink never sees an end; the error tells how it ended and what it said."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from pathlib import Path
 from typing import Any, cast
@@ -168,6 +169,37 @@ async def test_psql_killed_in_the_middle_rolls_back(db: Any, other: Any) -> None
         await run()
     assert sessions[0].report.rolled_back
     assert other.text() == before
+
+
+@pytest.mark.parametrize("victim", ["psql", "server"])
+async def test_killed_at_any_chunk_the_database_is_as_before(db: Any, victim: str) -> None:
+    """Preserved tables, large objects and all, to the row; whether psql dies or its session on the server."""
+    db.execute(*SCHEMA, "CREATE TABLE backup_jobs (id serial, by int REFERENCES users)")
+    text = b"".join(await db.dump())
+    db.execute("INSERT INTO backup_jobs (by) VALUES (7)", "DELETE FROM keys WHERE id > 250", "SELECT lo_unlink(4711)")
+    before = db.text()
+    chunks = [text[at : at + 512] for at in range(0, len(text), 512)]
+    moments = random.Random(victim).sample(range(1, len(chunks) + 2), 6)
+
+    async def restore(moment: int) -> None:
+        async with open_psql(db.settings) as session:
+
+            def kill() -> None:
+                if victim == "psql":
+                    os.kill(session._child.pid, signal.SIGKILL)
+                else:
+                    db.execute(f"SELECT pg_terminate_backend(pid, 5000) {SESSIONS}")
+
+            async def sink(sql: Inlet[bytes]) -> None:
+                await session(_after(sql, moment, kill))
+
+            await run_sink(sink, chunks)
+            await session.commit()
+
+    for moment in moments:
+        with pytest.raises((RestoreFailed, DatabaseUnreachable)):
+            await restore(moment)
+        assert db.text() == before, f"killed at chunk {moment} of {len(chunks)}"
 
 
 def _after(inlet: Any, count: int, action: Any) -> Any:
