@@ -41,8 +41,10 @@ async def check_vault(
         needed.append((values + PROBE, values + "*", ["read", "create", "update"] if restore else ["read"]))
         if prune:
             needed.append((values + PROBE, values + "*", ["delete"]))
-        if undo:
-            needed.append((names + PROBE, names + "*", ["delete"]))
+        if undo and versioned:  # version 1 keeps nothing that could be put back
+            deleting = f"{root.mount}/delete/{root.folder}"
+            needed.append((names + PROBE, names + "*", ["read", "delete"]))
+            needed.append((deleting + PROBE, deleting + "*", ["update"]))
     body = msgspec.json.encode({"paths": [path for path, _, _ in needed]})
     answer = await client.control(Call("POST", "sys/capabilities-self", body))
     if answer.status != 200:

@@ -46,10 +46,11 @@ async def test_the_rights_of_a_backup(
     assert await missing(openbao_server, policies.token(rules), *roots, restore=True, undo=True) == [
         f"create on {two.path}/data/kleidia/*",
         f"update on {two.path}/data/kleidia/*",
+        f"read on {two.path}/metadata/kleidia/*",
         f"delete on {two.path}/metadata/kleidia/*",
+        f"update on {two.path}/delete/kleidia/*",
         f"create on {one.path}/*",
         f"update on {one.path}/*",
-        f"delete on {one.path}/*",
     ]
     rules = {f"{two.path}/data/*": ["update"], f"{one.path}/x": ["read"]}
     assert await missing(openbao_server, policies.token(rules), *roots) == [
