@@ -145,7 +145,12 @@ DECLARE
 BEGIN
     FOR k IN SELECT * FROM pg_temp.kleidia_keep ORDER BY n LOOP
         current := pg_catalog.to_regclass(k.rel);
-        CONTINUE WHEN current = k.id;  -- nobody touched it
+        IF current = k.id THEN  -- nobody but us touched it
+            FOR r IN SELECT make FROM pg_temp.kleidia_part p WHERE p.n = k.n AND p.kind = 'row security' LOOP
+                EXECUTE r.make;
+            END LOOP;
+            CONTINUE;
+        END IF;
         IF current IS NULL THEN
             EXECUTE (SELECT make FROM pg_temp.kleidia_part WHERE n = k.n AND kind = 'table');
             current := pg_catalog.to_regclass(k.rel);
@@ -248,7 +253,12 @@ BEGIN
     END LOOP;
     FOR r IN SELECT rel FROM (SELECT * FROM pg_temp.kleidia_dependent WHERE kind = 'm' AND populated
                               ORDER BY depth OFFSET 0) d LOOP
-        EXECUTE format('REFRESH MATERIALIZED VIEW %s', r.rel);
+        BEGIN
+            EXECUTE format('REFRESH MATERIALIZED VIEW %s', r.rel);
+        EXCEPTION WHEN OTHERS THEN
+            INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
+                'The materialized view %s could not be refreshed: %s.', r.rel, SQLERRM));
+        END;
     END LOOP;
 
     FOR r IN SELECT make FROM pg_temp.kleidia_default LOOP
