@@ -16,6 +16,7 @@
     │   ├── DatabaseForbidden        wrong password, or a right is missing
     │   ├── DumpFailed               pg_dump ended with an error
     │   └── RestoreFailed            psql ended with an error; rolled back
+    │       └── CommitUncertain      the connection was lost during COMMIT: committed, or rolled back
     ├── VaultError                   OpenBao or Vault
     │   ├── VaultUnreachable         nobody answers there, or not in time
     │   ├── VaultSealed              sealed, or not initialised
@@ -53,6 +54,7 @@ __all__ = [
     "ArchiveError",
     "BucketMissing",
     "Busy",
+    "CommitUncertain",
     "ConfigurationError",
     "DamagedArchive",
     "DatabaseError",
@@ -112,6 +114,10 @@ class DumpFailed(DatabaseError):
 
 class RestoreFailed(DatabaseError):
     """psql ended with an error; the transaction was rolled back."""
+
+
+class CommitUncertain(RestoreFailed):
+    """The connection was lost during COMMIT and the server could not be asked whether it took place."""
 
 
 class VaultError(KleidiaError):

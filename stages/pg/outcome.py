@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ...pipeline.engine import in_thread
-from ..errors import DatabaseError, DatabaseUnreachable, RestoreFailed
+from ..errors import CommitUncertain, DatabaseError, DatabaseUnreachable, RestoreFailed
 from .connect import connect, is_connection_failure, login_error, one
 
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ _HINTS = (
     ("No space left on device", "Free space on the server."),
     ("deadlock detected", "Stop the application during the restore."),
 )
-
-
-class CommitUncertain(RestoreFailed):
-    """The connection was lost during COMMIT and the server could not be asked whether it took place."""
 
 
 def explain(settings: PostgresSettings, status: int, said: str, before: int = 0) -> DatabaseError:
@@ -97,21 +93,22 @@ async def end_backend(settings: PostgresSettings, name: str, transaction: str) -
     return False
 
 
+def transaction_status(settings: PostgresSettings, transaction: str) -> str:
+    """``committed``, ``aborted``, ``in progress``, or ``forgotten`` long after. Blocks; raises ``DatabaseError``."""
+    with connect(settings, timeout=_CONNECT) as connection:
+        return one(connection, "SELECT txid_status(%s::bigint)", (transaction,))[0] or "forgotten"
+
+
 async def settle(settings: PostgresSettings, transaction: str, name: str, failure: DatabaseError | None) -> None:
     """Return when the transaction was committed.
 
     Raises ``failure`` (or ``RestoreFailed``) when it was rolled back, ``CommitUncertain`` when the server does not say
     within ``SETTLING`` seconds.
     """
-
-    def status() -> str:
-        with connect(settings, timeout=_CONNECT) as connection:
-            return str(one(connection, "SELECT txid_status(%s::bigint)", (transaction,))[0])
-
     deadline = anyio.current_time() + SETTLING
     while anyio.current_time() < deadline:
         try:
-            answer = await in_thread(status)
+            answer = await in_thread(transaction_status, settings, transaction)
         except DatabaseUnreachable:
             await anyio.sleep(0.5)
             continue

@@ -131,9 +131,11 @@ async def start(argv: list[str], *, environment: dict[str, str], stdin: int) -> 
     output, stdout = wide_pipe()
     errors, stderr = os.pipe()
     try:
-        process = await anyio.open_process(
-            argv, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-        )
+        # A cancellation in the middle of it would leave a child that nobody knows.
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(
+                argv, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+            )
     except BaseException:
         os.close(output)
         os.close(errors)

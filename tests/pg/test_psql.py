@@ -13,7 +13,7 @@ import pytest
 
 from kleidia_backup.pipeline.engine import Inlet
 from kleidia_backup.pipeline.engine.testing import run_sink
-from kleidia_backup.stages.errors import DatabaseForbidden, DatabaseUnreachable, RestoreFailed
+from kleidia_backup.stages.errors import CommitUncertain, DatabaseForbidden, DatabaseUnreachable, RestoreFailed
 from kleidia_backup.stages.pg import outcome
 from kleidia_backup.stages.pg.filter import Guard
 from kleidia_backup.stages.pg.psql import PsqlSession, open_psql
@@ -321,7 +321,7 @@ async def test_an_outcome_that_nobody_can_tell_is_said_to_be_uncertain(
         os.kill(session._child.pid, signal.SIGKILL)
         gone = db.using(conninfo="host=127.0.0.1 port=1 dbname=x user=y").settings
         monkeypatch.setattr(session, "settings", gone)
-        with pytest.raises(outcome.CommitUncertain, match=r"SELECT txid_status\(\d+\)"):
+        with pytest.raises(CommitUncertain, match=r"SELECT txid_status\(\d+\)"):
             await session.commit()
         assert not session.report.committed
 
