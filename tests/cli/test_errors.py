@@ -33,6 +33,7 @@ EXPECTED: dict[type[KleidiaError], int] = {
     errors.DatabaseForbidden: 5,
     errors.DumpFailed: 5,
     errors.RestoreFailed: 5,
+    errors.CommitUncertain: 5,
     errors.VaultError: 6,
     errors.VaultUnreachable: 6,
     errors.VaultSealed: 6,
