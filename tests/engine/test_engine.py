@@ -92,7 +92,7 @@ def process(code: str) -> Callable[[Outlet[bytes]], Any]:
 async def test_process_that_dies_after_its_last_byte_commits_nothing(death: str) -> None:
     """A producer that closes its stdout and then fails never lets the sink commit."""
     code = f"import os, sys; sys.stdout.write('x' * 300_000); sys.stdout.flush(); os.close(1); {death}"
-    for _ in range(10):
+    for _ in range(5):
         pipeline = Pipeline()
         sink = Commit()
         pipeline.sink(sink, pipeline.pipe(relay, pipeline.source(process(code))))
@@ -342,7 +342,7 @@ async def test_memory_bound_holds_against_the_real_peak(depth: int) -> None:
                 await anyio.wait_all_tasks_blocked()
 
     async def source(out: Outlet[bytes]) -> None:
-        for n in range(30):
+        for n in range(12):
             await out.send(bytes([n]) * MAX_CHUNK)
 
     pipeline = Pipeline(depth=depth)
