@@ -33,9 +33,8 @@ async def fan_out(
             async for item in mine:
                 await handle(item)
 
-    async with anyio.create_task_group() as tasks, hand:
-        with taken:
-            for _ in range(workers):
-                tasks.start_soon(work, taken.clone())
+    async with anyio.create_task_group() as tasks, taken, hand:  # taken: open until what a worker raised is seen
+        for _ in range(workers):
+            tasks.start_soon(work, taken.clone())
         async for item in items:
             await (handle if alone(item) else hand.send)(item)

@@ -83,10 +83,13 @@ class VaultSink:
         for root in self._roots:  # a missing mount shows before anything is written
             await self._client.kv_version(root.mount)
         hand, taken = anyio.create_memory_object_stream[Secret](0)
-        async with anyio.create_task_group() as workers, hand:
-            with taken:
-                for _ in range(self._workers):
-                    workers.start_soon(self._work, taken.clone())
+        async with (
+            anyio.create_task_group() as workers,
+            taken,
+            hand,
+        ):  # taken: open until what a worker raised is seen
+            for _ in range(self._workers):
+                workers.start_soon(self._work, taken.clone())
             async for secret in secrets:
                 if secret.nbytes > SMALL:
                     await self._put(secret)  # here, where there is one at a time

@@ -12,7 +12,7 @@ from aiohttp import web
 from kleidia_backup.formats.secret import Secret
 from kleidia_backup.pipeline.engine.testing import check_cancellation, run_sink
 from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
-from kleidia_backup.stages.errors import ConfigurationError, VaultMountMissing, VaultThreshold
+from kleidia_backup.stages.errors import ConfigurationError, VaultError, VaultMountMissing, VaultThreshold
 from kleidia_backup.stages.vault.client import VaultClient
 from kleidia_backup.stages.vault.reports import WriteReport
 from kleidia_backup.stages.vault.settings import Root, TokenAuth
@@ -222,6 +222,18 @@ async def test_an_input_that_fails_ends_the_sink(openbao_server: OpenBaoServer, 
         sink = VaultSink(client, client.settings.roots)
         with pytest.raises(RuntimeError, match="broken archive"):
             await run_sink(sink, [secret("x", {})], RuntimeError("broken archive"))
+
+
+async def test_what_the_only_worker_raises_is_seen(stub: StubVault) -> None:
+    """And not that nobody takes secrets any more."""
+
+    async def fault(request: web.Request) -> web.StreamResponse | None:
+        return web.json_response({}, status=503) if request.method == "POST" else None
+
+    stub.fault = fault
+    async with VaultClient(settings(stub, retry_budget=0.1)) as client:
+        with pytest.raises(VaultError):
+            await run_sink(VaultSink(client, client.settings.roots, workers=1), [secret("x", {}), secret("y", {})])
 
 
 # The journal -----------------------------------------------------------------------------------------------------
