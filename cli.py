@@ -120,10 +120,16 @@ def _add_jobs(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
         "--only", choices=("database", "vault"), help="restore one part of the archive and leave the other alone"
     )
     restore.add_argument(
+        "--dry-run", action="store_true", help="verify the archive and say what would happen; write nothing"
+    )
+    restore.add_argument(
         "--prune", action="store_true", help="afterwards remove the secrets that the archive does not have"
     )
     verify = command("verify", "read an archive to its last byte and check everything, without writing anywhere")
     _add_name(verify)
+    verify.add_argument(
+        "--password-only", action="store_true", help="only say, in about a second, whether the password opens it"
+    )
     for each in (backup, restore, verify):
         password = each.add_mutually_exclusive_group()
         password.add_argument("--password-file", type=Path, metavar="FILE", help="a file with the encryption password")

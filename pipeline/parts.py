@@ -19,12 +19,12 @@ Part: TypeAlias = Literal["database", "vault"]
 class Parts:
     """The targets of a restore: those that are given and that the archive has a part for.
 
-    ``left_alone`` says in sentences which parts of the archive have no target, and were not left out on purpose.
+    ``left_alone`` are the parts of the archive that have no target, and that nobody left out on purpose.
     """
 
     database: PostgresSettings | None
     vault: VaultSettings | None
-    left_alone: tuple[str, ...]
+    left_alone: tuple[Part, ...]
 
 
 def choose(
@@ -45,11 +45,11 @@ def choose(
             )
         if (database if only == "database" else vault) is None:
             raise ConfigurationError(f"There is no {only} to restore to.", hint=f"Configure [{only}].")
-    left_alone = []
+    left_alone: list[Part] = []
     if header.includes_db and database is None and only != "vault":
-        left_alone.append("The archive's database was not restored: no [database] is configured.")
+        left_alone.append("database")
     if header.includes_kv and vault is None and only != "database":
-        left_alone.append("The archive's secrets were not restored: no [vault] is configured.")
+        left_alone.append("vault")
     database = database if header.includes_db and only != "vault" else None
     vault = vault if header.includes_kv and only != "database" else None
     if database is None and vault is None:

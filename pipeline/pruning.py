@@ -18,9 +18,8 @@ from ..stages.vault.reports import some
 from .engine import Pipeline
 
 if TYPE_CHECKING:
-    from ..stages.vault.path_set import PathSet
-
     from ..stages.vault.client import VaultClient
+    from ..stages.vault.path_set import PathSet
     from ..stages.vault.settings import VaultSettings
     from .job import Job
 

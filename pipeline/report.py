@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ..formats.v1 import BackupType, Header
     from .engine import StageSnapshot
+    from .parts import Part
 
 Phase: TypeAlias = Literal["prepare", "backup", "verify", "restore", "commit", "prune", "plan", "download"]
 
@@ -79,7 +80,7 @@ class RestoreReport:
     """A finished restore. ``failed`` names secrets that could not be written (at most 1000 of ``failed_count``).
 
     ``pruned`` likewise names those that were removed, when that was asked for; ``unpruned_count`` are those which
-    should have been and are still there. ``left_alone`` says which parts of the archive had no target.
+    should have been and are still there. ``left_alone`` are the parts of the archive that had no target.
     """
 
     name: str
@@ -96,7 +97,7 @@ class RestoreReport:
     pruned_count: int = 0
     pruned: tuple[str, ...] = ()
     unpruned_count: int = 0
-    left_alone: tuple[str, ...] = ()
+    left_alone: tuple[Part, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     stages: tuple[StageSnapshot, ...] = ()

@@ -49,6 +49,11 @@ if TYPE_CHECKING:
     SqlStage = Callable[[Inlet[bytes]], Awaitable[None]]
     SecretStage = Callable[[Inlet[Secret]], Awaitable[None]]
 
+_LEFT_ALONE: dict[Part, str] = {
+    "database": "The archive's database was not restored: no [database] is configured.",
+    "vault": "The archive's secrets were not restored: no [vault] is configured.",
+}
+
 
 async def restore(
     name: str,
@@ -123,7 +128,7 @@ async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Ve
 
 def _report(job: Job, archive: OpenArchive, verified: Verified, targets: _Targets, snapshot: Snapshot) -> RestoreReport:
     vault = targets.sink.report if targets.sink else None
-    warnings = list(targets.left_alone)
+    warnings = [_LEFT_ALONE[part] for part in targets.left_alone]
     if targets.session:
         warnings += targets.session.report.warnings
     if vault:
@@ -161,7 +166,7 @@ class _Targets:
     database: PostgresSettings | None
     vault: VaultSettings | None
     prune: bool = False
-    left_alone: tuple[str, ...] = ()
+    left_alone: tuple[Part, ...] = ()
     checked: tuple[Tool, DatabaseFacts] | None = None
     session: PsqlSession | None = None
     client: VaultClient | None = None

@@ -13,6 +13,7 @@ from . import tables, words
 from .ask import confirm
 from .commands import Invocation, needed
 from .exit_codes import WARNINGS
+from .look_commands import check_password, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,6 +62,8 @@ def backup(invocation: Invocation) -> int:
 def restore(invocation: Invocation) -> int:
     """Restore an archive, after asking; exit status 8 when a part of it was not restored, or not all was removed."""
     given = invocation.arguments
+    if given.dry_run:
+        return plan(invocation)
     store, database, vault = invocation.store, invocation.database, invocation.vault
     if not given.yes and (question := _question(invocation)):
         confirm(question, yes=False)
@@ -88,7 +91,9 @@ def restore(invocation: Invocation) -> int:
 
 
 def verify(invocation: Invocation) -> int:
-    """Read an archive to its last byte and check it."""
+    """Read an archive to its last byte and check it; with ``--password-only`` its first bytes."""
+    if invocation.arguments.password_only:
+        return check_password(invocation)
     store, name = invocation.store, invocation.arguments.name
     password = invocation.password()
     report: VerifyReport = invocation.job(

@@ -64,12 +64,14 @@ def _name(work: Work) -> str:
     return f"kleidia-backup {work} {socket.gethostname()[:30]}:{os.getpid()}"
 
 
+def holders(connection: Connection) -> list[str]:
+    """The jobs on this database, each with the time it began. Raises what ``connect`` maps."""
+    rows = connection.execute(_HOLDERS, LOCK).fetchall()
+    return [f"{name or 'another session'} since {since or 'some time'}" for name, since in rows]
+
+
 def _busy(settings: PostgresSettings, connection: Connection) -> Busy:
-    holders = [
-        f"{name or 'another session'} since {since or 'some time'}"
-        for name, since in connection.execute(_HOLDERS, LOCK).fetchall()
-    ]
-    who = ", ".join(holders) or "a job that has just ended"
+    who = ", ".join(holders(connection)) or "a job that has just ended"
     return Busy(
         f"Another job works on this database ({settings.where()}): {who}.",
         hint="Wait until it ended, then start again.",

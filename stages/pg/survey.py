@@ -24,9 +24,17 @@ _IDENTIFIER = rb'(?:"(?:[^"]|"")+"|[^\s".;,()]+)'
 _NAME = rb"(" + _IDENTIFIER + rb"(?:\." + _IDENTIFIER + rb")?)"
 _TABLE = re.compile(rb"create\s+(?:unlogged\s+|foreign\s+)?table\s+(?:if\s+not\s+exists\s+)?" + _NAME, re.IGNORECASE)
 _EXTENSION = re.compile(rb"create\s+extension\s+(?:if\s+not\s+exists\s+)?" + _NAME, re.IGNORECASE)
+_RELATION = re.compile(
+    rb"create\s+(?:or\s+replace\s+)?(?:unlogged\s+)?(?:recursive\s+)?(?:(?:materialized\s+)?view|sequence)\s+"
+    rb"(?:if\s+not\s+exists\s+)?" + _NAME,
+    re.IGNORECASE,
+)
+_ROUTINE = re.compile(rb"create\s+(?:or\s+replace\s+)?(?:function|procedure|aggregate)\s+" + _NAME, re.IGNORECASE)
+_TYPE = re.compile(rb"create\s+(?:type|domain)\s+" + _NAME, re.IGNORECASE)
 _SCHEMA = re.compile(rb"create\s+schema\s+(?:if\s+not\s+exists\s+)?" + _NAME, re.IGNORECASE)
 _ROWS_OF = re.compile(rb"(?:copy|insert\s+into)\s+(?:only\s+)?" + _NAME, re.IGNORECASE)
 _OWNER = re.compile(rb"alter\s.*\sowner\s+to\s+" + _NAME + rb"\s*;\Z", re.IGNORECASE | re.DOTALL)
+_FOR_ROLE = re.compile(rb"alter\s+default\s+privileges\s+for\s+(?:role|user)\s+(" + _IDENTIFIER + rb")", re.IGNORECASE)
 _GRANTEE = re.compile(
     rb"(?:grant|revoke|alter\s+default\s+privileges|create\s+policy)\s.*?\s(?:to|from)\s+("
     + _IDENTIFIER
@@ -47,8 +55,10 @@ class SqlFacts:
     """What was found.
 
     ``tables`` are those the text creates; ``rows`` counts the rows per table (of COPY; INSERT statements count one
-    each). ``roles`` are those named as owner or grantee. ``objects`` estimates the locks that a restore takes.
-    ``versions`` are the major versions of the server and of the pg_dump that made it. ``bytes`` is the text's size.
+    each). ``relations`` are views and sequences, ``routines`` functions, procedures and aggregates, ``types`` domains
+    too. ``roles`` are those named as owner or grantee, ``owners`` those in whose name something is done. ``objects``
+    estimates the locks that a restore takes. ``versions`` are the major versions of the server and of the pg_dump
+    that made it. ``bytes`` is the text's size.
     """
 
     bytes: int = 0
@@ -56,9 +66,13 @@ class SqlFacts:
     objects: int = 0
     tables: set[Table] = field(default_factory=set)
     rows: dict[Table, int] = field(default_factory=dict)
+    relations: set[Table] = field(default_factory=set)
+    routines: set[Table] = field(default_factory=set)
+    types: set[Table] = field(default_factory=set)
     schemas: set[str] = field(default_factory=set)
     extensions: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
+    owners: set[str] = field(default_factory=set)
     versions: tuple[int, ...] = ()
     truncated: bool = False
 
@@ -124,7 +138,9 @@ class SqlSurvey:
             self._created(statement)
         elif word.startswith(b"alter"):
             facts.objects += 1 if _OBJECT.match(statement) else 0
-            self._add(facts.roles, _OWNER.match(statement))
+            for match in (_OWNER.match(statement), _FOR_ROLE.match(statement)):
+                self._add(facts.roles, match)
+                self._add(facts.owners, match)
         if _GRANTS.match(statement) and (match := _GRANTEE.match(statement)):
             for name in match.group(1).split(b","):
                 self._keep(facts.roles, _plain(name))
@@ -132,10 +148,14 @@ class SqlSurvey:
 
     def _created(self, statement: bytes) -> None:
         facts = self.facts
-        if match := _TABLE.match(statement):
-            table = _table(match.group(1))
-            if table is not None:
-                self._keep(facts.tables, table)
+        for pattern, names in (
+            (_TABLE, facts.tables),
+            (_RELATION, facts.relations),
+            (_ROUTINE, facts.routines),
+            (_TYPE, facts.types),
+        ):
+            if (match := pattern.match(statement)) and (name := _table(match.group(1))) is not None:
+                self._keep(names, name)
         self._add(facts.extensions, _EXTENSION.match(statement))
         self._add(facts.schemas, _SCHEMA.match(statement))
 

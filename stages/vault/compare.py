@@ -79,7 +79,7 @@ class Compare:
         self.known = PathSet()
         #: Bytes: a secret, its live value, and the answer it came in, per worker.
         self.working_set = 3 * (workers * SMALL + MAX_SECRET)
-        self._client = client
+        self.client = client
         self._roots = tuple(roots)
         self._workers = workers
         self._started = 0.0
@@ -88,7 +88,7 @@ class Compare:
     async def __call__(self, secrets: Inlet[Secret]) -> None:
         """Compare every secret."""
         for root in self._roots:  # a missing mount shows at once
-            await self._client.kv_version(root.mount)
+            await self.client.kv_version(root.mount)
         await fan_out(secrets, self._workers, self._compare, lambda secret: secret.nbytes > SMALL)
         if self._started:
             self.report.seconds = monotonic() - self._started
@@ -97,10 +97,10 @@ class Compare:
         self._started = self._started or monotonic()
         self.known.add(secret.path)
         root, path = locate(self._roots, secret.path)
-        live = await self._client.read(root.mount, path, limit=SMALL)
+        live = await self.client.read(root.mount, path, limit=SMALL)
         if isinstance(live, Oversize):
             async with self._one_large:
-                live = await self._client.read(root.mount, path)
+                live = await self.client.read(root.mount, path)
         report = self.report
         match live:
             case Absent() | Deleted():

@@ -32,9 +32,7 @@ class Extras(VaultSource):
 
     name = "extras"
 
-    def __init__(
-        self, client: VaultClient, roots: Sequence[Root], known: PathSet, *, workers: int = 20
-    ) -> None:
+    def __init__(self, client: VaultClient, roots: Sequence[Root], known: PathSet, *, workers: int = 20) -> None:
         super().__init__(client, roots, workers=workers, allow_unreadable=True)
         self._known = known
 

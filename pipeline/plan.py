@@ -1,0 +1,176 @@
+"""The dry run of a restore: the archive is verified to its last byte and held against what is there now.
+
+    download ─ sha256 ─ open ─ decompress ─ split ─┬─ survey of the SQL
+                                                   └─ comparison with the vault, 20 workers
+
+Then the database is asked about what the survey found, and the vault for what the archive does not have. Nothing is
+written anywhere, and nobody has to wait for it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from ..stages.drain import drain
+from ..stages.errors import VaultForbidden
+from .engine import Pipeline, in_thread
+from .estimate import estimate
+from .job import JOB_TIMEOUT, Job, check_password, open_store, within
+from .opening import open_archive
+from .parts import choose
+from .plan_findings import Findings
+from .plan_report import RestorePlan, VaultPlan
+from .verify import verify_pass
+
+if TYPE_CHECKING:
+    from ..formats.secret import Secret
+    from ..stages.pg.inventory import Inventory
+    from ..stages.pg.settings import PostgresSettings
+    from ..stages.stores.base import ObjectStore
+    from ..stages.stores.directory import DirectorySettings
+    from ..stages.stores.s3 import S3Settings
+    from ..stages.vault.compare import Compare, Named
+    from ..stages.vault.settings import VaultSettings
+    from .engine import Inlet
+    from .job import Logger
+    from .opening import OpenArchive
+    from .parts import Part, Parts
+    from .report import OnProgress
+    from .verify import Verified
+
+
+async def plan_restore(
+    name: str,
+    *,
+    store: S3Settings | DirectorySettings | ObjectStore,
+    password: str,
+    database: PostgresSettings | None = None,
+    vault: VaultSettings | None = None,
+    only: Part | None = None,
+    prune: bool = False,
+    on_progress: OnProgress = None,
+    log: Logger | None = None,
+    timeout: float = JOB_TIMEOUT,  # noqa: ASYNC109 - a limit for the job, with an error of its own
+) -> RestorePlan:
+    """Say what ``restore`` would do with the same arguments, and what would stop it; write nothing anywhere.
+
+    Raises the tree in ``kleidia_backup.stages.errors`` for what leaves nothing to plan: a wrong password, a damaged
+    archive, a server that does not answer. What would make the restore fail later is among the plan's ``blockers``.
+    """
+    check_password(password)
+    job = Job(on_progress, log)
+
+    async def work() -> RestorePlan:
+        async with AsyncExitStack() as stack:
+            archive = await open_archive(await stack.enter_async_context(open_store(store)), name, password)
+            parts = choose(archive.header, database, vault, only=only, prune=prune)
+            replica = await _check_database(parts)
+            compare = await _open_vault(stack, parts)
+            verified = await verify_pass(job, archive, compare or drain)
+            job.begin("plan")
+            findings = Findings()
+            findings.parts(parts.left_alone)
+            inventory = await _inventory(parts, archive, verified)
+            if inventory:
+                findings.database(inventory, replica=replica, truncated=verified.survey.facts.truncated)
+            vault_plan = await _vault_plan(job, parts, compare, prune=prune)
+            if vault_plan:
+                findings.vault(vault_plan, prune=prune)
+            seconds = job.finish()
+            compared = compare.report if compare else None
+            return RestorePlan(
+                name=archive.info.name,
+                header=archive.header,
+                size=archive.info.size,
+                sql_bytes=verified.sql_bytes,
+                tables=verified.tables,
+                rows=verified.rows,
+                secrets=verified.secrets,
+                database=inventory,
+                vault=vault_plan,
+                prune=prune,
+                expected=estimate(seconds["verify"], verified, compared, database=inventory is not None),
+                blockers=tuple(findings.blockers),
+                warnings=tuple(findings.warnings),
+                left_alone=parts.left_alone,
+                seconds=seconds,
+            )
+
+    return await within(timeout, work())
+
+
+async def _check_database(parts: Parts) -> bool:
+    """Ask the server, and for psql; whether ``session_replication_role`` may be set. Raises as a restore would."""
+    if parts.database is None:
+        return True
+    from ..stages.pg.preflight import check_restore
+
+    _, facts = await check_restore(parts.database)
+    return facts.replica
+
+
+async def _open_vault(stack: AsyncExitStack, parts: Parts) -> Compare | None:
+    if parts.vault is None:
+        return None
+    from ..stages.vault.client import VaultClient
+    from ..stages.vault.compare import Compare
+
+    client = await stack.enter_async_context(VaultClient(parts.vault))
+    return Compare(client, parts.vault.roots, workers=parts.vault.workers)
+
+
+async def _inventory(parts: Parts, archive: OpenArchive, verified: Verified) -> Inventory | None:
+    if parts.database is None:
+        return None
+    from ..stages.pg.inventory import take_inventory
+
+    preserve = parts.database.preserve + (() if archive.header.includes_audit else parts.database.audit)
+    return await in_thread(take_inventory, parts.database, verified.survey.facts, preserve)
+
+
+async def _vault_plan(job: Job, parts: Parts, compare: Compare | None, *, prune: bool) -> VaultPlan | None:
+    if parts.vault is None or compare is None:
+        return None
+    from ..stages.vault.check import check_vault
+
+    client, roots, report = compare.client, parts.vault.roots, compare.report
+    extra, why = await _extra(job, parts.vault, compare)
+    return VaultPlan(
+        address=parts.vault.address,
+        roots=tuple(map(str, roots)),
+        new=report.new.count,
+        changed=report.changed.count,
+        unchanged=report.unchanged,
+        unreadable=report.unreadable.count,
+        extra=extra.count if extra else None,
+        new_paths=tuple(sorted(report.new.paths)),
+        changed_paths=tuple(sorted(report.changed.paths)),
+        unreadable_paths=tuple(sorted(report.unreadable.paths)),
+        extra_paths=tuple(sorted(extra.paths)) if extra else (),
+        unreadable_why=report.reason,
+        extra_why=why,
+        final=tuple([str(root) for root in roots if await client.kv_version(root.mount) == 1]),
+        rights_missing=tuple(await check_vault(client, roots, restore=True, prune=prune)),
+    )
+
+
+async def _extra(job: Job, settings: VaultSettings, compare: Compare) -> tuple[Named | None, str]:
+    """The secrets that the archive does not have, and why there may be more; None when no root can be listed."""
+    from ..stages.vault.compare import Named
+    from ..stages.vault.extras import Extras
+    from ..stages.vault.reports import some
+
+    extras, found = Extras(compare.client, settings.roots, compare.known, workers=settings.workers), Named()
+
+    async def note(secrets: Inlet[Secret]) -> None:
+        async for secret in secrets:
+            found.note(secret.path)
+
+    pipeline = Pipeline()
+    pipeline.sink(note, pipeline.source(extras))
+    try:
+        await job.run(pipeline, secrets=lambda s: s.edge("extras").items)
+    except VaultForbidden as exc:
+        return None, exc.message
+    return found, f"{some(extras.report.unreadable)}." if extras.report.unreadable_count else ""

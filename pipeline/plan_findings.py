@@ -1,0 +1,105 @@
+"""What a dry run's facts mean for a restore, in sentences: what would make it fail, and what is worth a thought."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..stages.pg.inventory import Inventory, LockHolder
+    from .parts import Part
+    from .plan_report import VaultPlan
+
+#: Names in one sentence.
+_MOST = 20
+
+
+@dataclass
+class Findings:
+    """Sentences, gathered."""
+
+    blockers: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def parts(self, left_alone: Sequence[Part]) -> None:
+        """What has no target."""
+        self.warnings += [
+            f"The archive's {part} part would be left alone: no [{part}] is configured." for part in left_alone
+        ]
+
+    def database(self, found: Inventory, *, replica: bool, truncated: bool) -> None:
+        """What the server said. ``truncated``: the archive has more names than were remembered."""
+        block, warn = self.blockers.append, self.warnings.append
+        if found.busy:
+            block(f"Another job works on the database: {_some(found.busy)}. Wait until it ended.")
+        if found.refused_version:
+            block(
+                f"The server is PostgreSQL {found.server} and refuses what pg_dump {found.dumped_by} wrote: restore on "
+                f"version {found.dumped_by} or newer."
+            )
+        elif found.major < found.dumped_by:
+            warn(f"The server is PostgreSQL {found.server}, the dump is of version {found.dumped_by}: it may fail.")
+        if found.roles_missing:
+            block(f"The server lacks roles that the archive names: {_some(found.roles_missing)}. Create them.")
+        if found.extensions_missing:
+            block(f"The server lacks extensions: {_some(found.extensions_missing)}. Install them there.")
+        if found.rights_missing:
+            block(f'The role "{found.role}" lacks: {_some(found.rights_missing)}. Grant it, or use another role.')
+        if found.obstacles:
+            block(
+                "What the archive does not know depends on what it replaces: "
+                f"{_some(found.obstacles, '; ')}. Drop it, or restore elsewhere."
+            )
+        if falling := [table.name for table in found.tables if table.action == "drop"]:
+            warn(f"Tables unknown to the archive would be lost with those they are partitions of: {_some(falling)}.")
+        if found.locks:
+            waits = _some([_holder(each) for each in found.locks], "; ")
+            warn(f"A restore would wait for sessions that hold locks on its tables: {waits}.")
+        if found.locks_needed > found.locks_available:
+            warn(
+                f"A restore takes about {found.locks_needed:,} locks at once, the server has room for "
+                f"{found.locks_available:,}: raise max_locks_per_transaction."
+            )
+        if not replica:
+            warn("session_replication_role cannot be set: the restore works without it, in pg_dump's own order.")
+        if truncated:
+            warn("The archive has so many objects that not all of them were compared.")
+
+    def vault(self, found: VaultPlan, *, prune: bool) -> None:
+        """What the vault said."""
+        block, warn = self.blockers.append, self.warnings.append
+        total = found.new + found.changed + found.unchanged + found.unreadable
+        if found.unreadable:
+            text = f"{found.unreadable} of {total} secrets could not be written: {_some(found.unreadable_paths)}"
+            fails = found.unreadable * 2 >= total
+            (block if fails else warn)(f"{text} ({found.unreadable_why}).")
+        if found.rights_missing:
+            needed = found.new or found.changed or prune
+            (block if needed else warn)(f"The vault's token lacks {_some(found.rights_missing)}. Grant it.")
+        if found.extra is None:
+            (block if prune else warn)(
+                f"Which secrets the archive does not have cannot be known: {found.extra_why}"
+            )
+        elif found.extra_why:
+            warn(f"There may be more secrets that the archive does not have: {found.extra_why}")
+        if prune and not total:
+            block("The archive has no secret: to prune would remove every secret below the configured roots.")
+        if found.final and (found.changed or (prune and found.extra)):
+            warn(f"What is overwritten or removed below {_some(found.final)} is gone: KV version 1 keeps no versions.")
+
+
+def _some(names: Sequence[str], separator: str = ", ") -> str:
+    more = f" and {len(names) - _MOST:,} more" if len(names) > _MOST else ""
+    return separator.join(names[:_MOST]) + more
+
+
+def _holder(holder: LockHolder) -> str:
+    who = f"pid {holder.pid}" if holder.pid else "a prepared transaction"
+    known = [holder.application, f"user {holder.user}" if holder.user else "", holder.state]
+    if holder.since:
+        known.append(f"since {holder.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    about = ", ".join(each for each in known if each)
+    return f"{who}{f' ({about})' if about else ''} on {_some(holder.tables)}"
