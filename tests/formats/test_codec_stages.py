@@ -212,7 +212,11 @@ async def test_another_tag(sealed: bytes) -> None:
     assert caught.value.layer == "seal"
 
 
-@pytest.mark.parametrize("packed", [b"", b"no gzip", gzip.compress(b"x")[:-1], gzip.compress(b"x") + b"\0"])
+@pytest.mark.parametrize(
+    "packed",
+    [b"", b"no gzip", gzip.compress(b"x")[:-1], gzip.compress(b"x") + b"\0"],
+    ids=["nothing", "other", "cut", "followed"],
+)
 async def test_no_gzip(packed: bytes) -> None:
     """What is no gzip stream, or not all of one, or more than one, is refused."""
     with pytest.raises(DamagedArchive) as caught:

@@ -325,7 +325,7 @@ async def test_tokens_live_as_long_as_the_job(
     assert renewed[0].renewals >= 2
     assert kept[1] == {given.token}
     assert kept[0].renewals >= 2
-    assert replaced[0].logins == len(replaced[1]) >= 2
+    assert replaced[0].logins >= len(replaced[1]) >= 2  # a token may be replaced before it was seen
 
 
 async def test_twenty_refused_workers_log_in_once(
