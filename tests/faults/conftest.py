@@ -1,0 +1,142 @@
+"""The servers behind the faults, the system on them, and the proof that a test left nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+
+from kleidia_backup import backup
+from kleidia_backup.service.demo.kv import Connection
+from kleidia_backup.service.demo.processes import start_process
+from kleidia_backup.service.demo.servers import OpenBaoServer, PostgresServer, S3Server
+
+from .site import PART, PASSWORD, Database, Site, quick_key
+
+
+@pytest.fixture(scope="session")
+def small_parts_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A moto that takes parts of any size."""
+    directory = tmp_path_factory.mktemp("moto")
+    process = start_process(
+        "moto",
+        [sys.executable, "-c", "from moto.server import main; main(['-H', '127.0.0.1', '-p', '0'])"],
+        directory=directory,
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1", "S3_UPLOAD_PART_MIN_SIZE": "1"},
+    )
+    try:
+        listens, log = re.compile(r"Running on (http://[0-9.:]+)"), directory / "moto.log"
+        process.wait_until(lambda: bool(listens.search(log.read_text(encoding="utf-8"))), threading.Event())
+        found = listens.search(log.read_text(encoding="utf-8"))
+        assert found is not None
+        yield S3Server(found.group(1), "AKIATESTTESTTESTTEST", "canary-secret-access-key")
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def new_database(server: PostgresServer) -> Iterator[Database]:
+    """An empty database."""
+    name = f"faults_{secrets.token_hex(6)}"
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            with psycopg.connect(server.conninfo(name), autocommit=True) as look:
+                look.execute("SET lock_timeout = '5s'")
+                yield Database(name, server, look)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def filled(
+    postgres_server: PostgresServer,
+    openbao_server: OpenBaoServer,
+    small_parts_server: S3Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[Site]]:
+    """Three systems, so that a fault can be tried in three places at the same time."""
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(contextlib.closing(small_parts_server.client()))
+        vault = stack.enter_context(Connection(openbao_server))
+        sites = []
+        for _ in range(3):
+            database = stack.enter_context(new_database(postgres_server))
+            one, other = (vault.mount(f"faults-{secrets.token_hex(6)}") for _ in range(2))
+            stack.callback(one.remove)
+            stack.callback(other.remove)
+            bucket = small_parts_server.create_bucket(f"faults-{secrets.token_hex(6)}")
+            sites.append(Site(database, vault, one, other, bucket, client, tmp_path_factory.mktemp("state")))
+            sites[-1].fill()
+        yield sites
+
+
+@pytest.fixture(scope="session")
+async def sites(filled: list[Site]) -> list[Site]:
+    """The three, each with the archive of its original, and wrecked."""
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        for site in filled:
+            await backed_up(site, site.archive)
+            site.wreck_database()
+            site.wreck_vault()
+            site.wrecked = site.state()
+            await backed_up(site, "backup-wrecked.enc")
+            site.content = site.read("backup-wrecked.enc", quick_key(PASSWORD, b""))
+            site.remove("backup-wrecked.enc")
+    return filled
+
+
+async def backed_up(site: Site, name: str) -> None:
+    """An undisturbed backup."""
+    await backup(
+        database=site.database.settings(),
+        vault=site.vault_settings(),
+        store=site.store_settings(),
+        password=PASSWORD,
+        part_size=PART,
+        name=name,
+    )
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Spend no time on what these tests are not about."""
+    patch.setattr("kleidia_backup.pipeline.backup.derive_key", quick_key)
+    patch.setattr("kleidia_backup.pipeline.opening.derive_key", quick_key)
+    patch.setattr("kleidia_backup.pipeline.backup.SMALLEST_S3_PART", 1)
+    # Limits that no setting changes.
+    patch.setattr("kleidia_backup.stages.archive_source.PAUSE", 0.01)
+    patch.setattr("kleidia_backup.stages.pg.process.POLITE", 0.5)
+    patch.setattr("kleidia_backup.stages.pg.psql.COMMIT_TIMEOUT", 0.5)
+    patch.setattr("kleidia_backup.stages.pg.outcome.SETTLING", 0.5)
+    patch.setattr("kleidia_backup.stages.pg.outcome.ENDING", 0.5)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for a real limit."""
+    hurry(monkeypatch)
+
+
+@pytest.fixture
+def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After the test no child process is left that was not there before, and no temporary file."""
+    before = set(psutil.Process().children())
+    empty = tmp_path / "tmp"
+    empty.mkdir()
+    monkeypatch.setenv("TMPDIR", str(empty))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    yield
+    assert set(psutil.Process().children()) <= before
+    assert list(empty.iterdir()) == []
