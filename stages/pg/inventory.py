@@ -5,6 +5,7 @@ Nothing is written: the session is read-only, and waits for nobody's lock.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -14,7 +15,7 @@ from .counting import Live, count_rows
 from .inventory_sql import CREATE, DOOMED, EXTENSIONS, LOCK_TABLE, LOCKS, ROLES, TABLES
 from .lock import holders
 from .preflight import find_tables, with_partitions
-from .settings import CONTROL_SCHEMA, PostgresSettings, Table
+from .settings import CONTROL_SCHEMA, PostgresSettings, Table, quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 Action: TypeAlias = Literal["create", "replace", "preserve", "stay", "drop"]
 
 #: Seconds for a question to the catalog.
-_SECONDS = 60
+_SECONDS = 300
 #: Names that are no roles.
 _KEYWORDS = frozenset({"current_user", "current_role", "session_user", "public"})
+#: An identifier that needs no quotes.
+_PLAIN = re.compile("[a-z_][a-z0-9_]*")
 #: The first version whose pg_dump sets what older servers do not know (transaction_timeout).
 _TIMEOUTS = 17
 
@@ -39,7 +42,8 @@ _TIMEOUTS = 17
 class TableChange:
     """One table, its rows in the archive and now: None where there is no such table, or where nobody can tell.
 
-    ``exact`` says that ``rows_now`` was counted; else it is the server's estimate.
+    ``name`` has its schema, and quotes where its characters need them. ``exact`` says that ``rows_now`` was counted;
+    else it is the server's estimate.
     """
 
     name: str
@@ -207,7 +211,12 @@ def _changes(
     counted = count_rows(connection, live.values())
     for table, action in actions.items():
         now, exact = counted.get(table, (None, True))
-        yield TableChange(str(table), action, stored[table] if action in ("create", "replace") else None, now, exact)
+        yield TableChange(_shown(table), action, stored[table] if action in ("create", "replace") else None, now, exact)
+
+
+def _shown(table: Table) -> str:
+    parts = (table.schema, table.name)
+    return ".".join(part if _PLAIN.fullmatch(part) else quote_identifier(part) for part in parts)
 
 
 def _home(table: Table) -> Table:

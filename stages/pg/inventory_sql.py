@@ -58,7 +58,7 @@ WITH RECURSIVE named(kind, schema, name) AS (
     WHERE d.classid IN ('pg_class'::regclass, 'pg_rewrite'::regclass, 'pg_attrdef'::regclass, 'pg_proc'::regclass,
                         'pg_constraint'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass, 'pg_type'::regclass)
     AND k.contype IS DISTINCT FROM 'f'
-    AND NOT EXISTS (SELECT FROM doomed o WHERE o.classid = d.classid AND o.objid = d.objid)
+    AND (d.classid, d.objid) NOT IN (SELECT classid, objid FROM doomed)  -- hashed; an anti join would loop
     AND (x.classid <> 'pg_class'::regclass OR x.objid NOT IN (SELECT objid FROM preserved)
          OR x.objid IN (SELECT objid FROM seed))
 )

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import NoReturn
 
+import anyio
 import pytest
+
+from kleidia_backup.pipeline.job import Job
 
 from .test_end_to_end import Installation, installation  # noqa: F401 - a fixture
 
@@ -27,8 +33,8 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(archived: tuple[Installation,
     shown = system.run("restore", name, "--dry-run")
     assert (shown.status, shown.err) == (0, "")
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
-    assert '"public"."notes" dropped and created 200 3' in lines
-    assert '"public"."later" stays: not in the archive 3' in lines
+    assert "public.notes dropped and created 200 3" in lines
+    assert "public.later stays: not in the archive 3" in lines
     assert "new secrets 1: keys/1/piv" in lines
     assert "changed secrets 1: jwt" in lines
     assert "unchanged secrets 4" in lines
@@ -39,9 +45,9 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(archived: tuple[Installation,
     assert (told.status, told.json["exit_code"], told.json["blockers"]) == (0, 0, [])
     assert (told.json["vault"]["new"], told.json["vault"]["changed"], told.json["vault"]["extra"]) == (1, 1, 1)
     assert {table["name"]: table["rows_now"] for table in told.json["database"]["tables"]} == {
-        '"public"."audit_logs"': 1,
-        '"public"."later"': 3,
-        '"public"."notes"': 3,
+        "public.audit_logs": 1,
+        "public.later": 3,
+        "public.notes": 3,
     }
     assert "would be removed" in system.run("restore", name, "--dry-run", "--prune").out
     assert system.content() == before
@@ -117,6 +123,27 @@ def test_prune_is_asked_for_separately(archived: tuple[Installation, str], monke
     assert refused.err.count("Type yes to go on") == 2
     assert "KV version 2 it can be undeleted, in version 1 it is gone" in refused.err
     assert system.content() == before
+
+
+def test_a_prune_can_be_stopped(archived: tuple[Installation, str]) -> None:
+    """Ctrl-C while secrets are removed: the restore is complete, and that is what is said."""
+    system, name = archived
+    whole = system.content()
+    system.wreck()
+
+    async def interrupted(job: Job, *_: object) -> NoReturn:
+        job.begin("prune")
+        os.kill(os.getpid(), signal.SIGINT)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kleidia_backup.pipeline.pruning.prune", interrupted)
+        stopped = system.run("restore", name, "--prune", "--yes")
+    assert stopped.status == 130
+    assert "The restore is complete. Secrets that the archive does not have were being removed." in stopped.err
+    assert system.content() == whole
+    assert system.run("restore", name, "--yes").status == 0  # nothing is unfinished
 
 
 def test_the_password_alone(archived: tuple[Installation, str], tmp_path: Path) -> None:

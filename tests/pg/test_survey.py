@@ -45,6 +45,36 @@ async def test_a_real_dump_is_counted_to_the_row(db: Any, make_role: Any) -> Non
     assert not facts.truncated
 
 
+async def test_what_else_a_dump_makes(db: Any, make_role: Any) -> None:
+    """Views, sequences, routines and types by name; those in whose name something is done apart from grantees."""
+    owner, _ = make_role(db)
+    reader, _ = make_role(db)
+    db.execute(
+        "CREATE TYPE mood AS ENUM ('a')",
+        "CREATE DOMAIN short AS text",
+        "CREATE SEQUENCE numbers",
+        "CREATE TABLE t (id serial)",
+        'CREATE VIEW "V" AS SELECT 1 AS a',
+        "CREATE RECURSIVE VIEW r (n) AS SELECT 1",
+        "CREATE MATERIALIZED VIEW m AS SELECT 1 AS a",
+        "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS $$SELECT 1; SELECT length('; CREATE VIEW no AS SELECT 1;')$$",
+        "CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'",
+        "CREATE AGGREGATE total(int) (sfunc = int4pl, stype = int)",
+        f"ALTER TABLE t OWNER TO {owner}",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT SELECT ON TABLES TO {reader}",
+    )
+    survey = SqlSurvey()
+    await run_sink(survey, await db.dump())
+    facts = survey.facts
+    assert {each.name for each in facts.relations} == {"numbers", "t_id_seq", "V", "r", "m"}
+    assert {each.name for each in facts.routines} == {"f", "p", "total"}
+    assert {each.name for each in facts.types} == {"mood", "short"}
+    assert {each.schema for each in facts.relations | facts.routines | facts.types} == {"public"}
+    assert {owner, reader} <= facts.roles
+    assert owner in facts.owners
+    assert reader not in facts.owners
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

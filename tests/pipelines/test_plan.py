@@ -70,7 +70,7 @@ def named(found: RestorePlan) -> dict[str, tuple[Any, ...]]:
     """The tables of a plan, by name without the schema that all of them are in."""
     assert found.database is not None
     return {
-        each.name.removeprefix('"public".').strip('"'): (each.action, each.rows_archive, each.rows_now)
+        each.name.removeprefix("public."): (each.action, each.rows_archive, each.rows_now)
         for each in found.database.tables
     }
 
@@ -318,7 +318,7 @@ async def test_a_partition_that_came_later_would_be_lost(system: System) -> None
     found = await plan(system, name, vault=None)
     assert named(found)["days2"] == ("drop", None, 2)
     assert found.warnings[0].startswith("Tables unknown to the archive would be lost")
-    assert '"public"."days2"' in found.warnings[0]
+    assert "public.days2" in found.warnings[0]
     await bring_back(system, name, vault=None)
     assert system.sql("SELECT to_regclass('days2')") == [(None,)]
 
