@@ -13,10 +13,18 @@ if TYPE_CHECKING:
     from .formats.errors import ArchiveError, DamagedArchive, KleidiaError, WrongPassword
     from .pipeline.archives import check_connections, delete, download, inspect, list_archives, presign
     from .pipeline.backup import backup
-    from .pipeline.report import BackupReport, Progress, RestoreReport, VerifyReport
+    from .pipeline.report import BackupReport, Progress, RestoreReport, UndoReport, VerifyReport
     from .pipeline.restore import restore
+    from .pipeline.undo import dismiss_restore, undo_restore
     from .pipeline.verify import verify
-    from .stages.errors import ConfigurationError, DatabaseError, JobTimeout, StoreError, VaultError
+    from .stages.errors import (
+        ConfigurationError,
+        DatabaseError,
+        JobTimeout,
+        StoreError,
+        UnfinishedRestore,
+        VaultError,
+    )
     from .stages.pg.settings import PostgresSettings
     from .stages.stores.directory import DirectorySettings
     from .stages.stores.s3 import S3Settings
@@ -26,10 +34,18 @@ _MODULES = {
     "formats.errors": ("ArchiveError", "DamagedArchive", "KleidiaError", "WrongPassword"),
     "pipeline.archives": ("check_connections", "delete", "download", "inspect", "list_archives", "presign"),
     "pipeline.backup": ("backup",),
-    "pipeline.report": ("BackupReport", "Progress", "RestoreReport", "VerifyReport"),
+    "pipeline.report": ("BackupReport", "Progress", "RestoreReport", "UndoReport", "VerifyReport"),
     "pipeline.restore": ("restore",),
+    "pipeline.undo": ("dismiss_restore", "undo_restore"),
     "pipeline.verify": ("verify",),
-    "stages.errors": ("ConfigurationError", "DatabaseError", "JobTimeout", "StoreError", "VaultError"),
+    "stages.errors": (
+        "ConfigurationError",
+        "DatabaseError",
+        "JobTimeout",
+        "StoreError",
+        "UnfinishedRestore",
+        "VaultError",
+    ),
     "stages.pg.settings": ("PostgresSettings",),
     "stages.stores.directory": ("DirectorySettings",),
     "stages.stores.s3": ("S3Settings",),
@@ -55,6 +71,8 @@ __all__ = [
     "S3Settings",
     "StoreError",
     "TokenAuth",
+    "UndoReport",
+    "UnfinishedRestore",
     "UserpassAuth",
     "VaultError",
     "VaultSettings",
@@ -63,11 +81,13 @@ __all__ = [
     "backup",
     "check_connections",
     "delete",
+    "dismiss_restore",
     "download",
     "inspect",
     "list_archives",
     "presign",
     "restore",
+    "undo_restore",
     "verify",
 ]
 

@@ -71,6 +71,11 @@ class Job:
         if self._on_progress:
             self._on_progress(progress)
 
+    def tell(self, **done: Any) -> None:
+        """Hand on how far the phase is (``secrets=…``), when no pipeline counts it."""
+        seconds = perf_counter() - self._started
+        self.report(Progress(phase=self.phase, seconds=seconds, **done, **self._totals))
+
     def log(self, event: str, **values: Any) -> None:
         """Log, when somebody wants it."""
         if self._log:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .engine import StageSnapshot
     from .parts import Part
 
-Phase: TypeAlias = Literal["prepare", "backup", "verify", "restore", "commit", "prune", "plan", "download"]
+Phase: TypeAlias = Literal["prepare", "backup", "verify", "restore", "commit", "prune", "undo", "plan", "download"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,27 @@ class VerifyReport:
     rows: int
     seconds: dict[str, float] = field(default_factory=dict)
     stages: tuple[StageSnapshot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoReport:
+    """What became of the secrets that an unfinished restore of ``archive`` had written (``started``: RFC 3339, UTC).
+
+    ``put_back`` have the value again that they had, ``removed`` ones are gone again, ``unchanged`` ones were as before.
+    ``left`` are pairs of mount/path and the reason why it could not be put back, at most 1000 of ``left_count``; the
+    file ``journal`` has all. ``committed``: PostgreSQL says that the restore took place, so nothing was put back.
+    """
+
+    archive: str
+    started: str
+    committed: bool = False
+    put_back: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    left_count: int = 0
+    left: tuple[tuple[str, str], ...] = ()
+    journal: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,10 +21,12 @@ from .job import JOB_TIMEOUT, Job, check_password, open_store, within
 from .opening import OpenArchive, open_archive
 from .parts import choose
 from .report import RestoreReport
+from .undo import refuse_unfinished, undone_on_failure
 from .verify import COUNTERS, verify_pass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from ..formats.secret import Secret
     from ..formats.v1 import Header
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from ..stages.stores.directory import DirectorySettings
     from ..stages.stores.s3 import S3Settings
     from ..stages.vault.client import VaultClient
+    from ..stages.vault.journal import Journal
     from ..stages.vault.path_set import PathSet
     from ..stages.vault.settings import VaultSettings
     from ..stages.vault.sink import VaultSink
@@ -64,6 +67,7 @@ async def restore(
     vault: VaultSettings | None = None,
     only: Part | None = None,
     prune: bool = False,
+    state: Path | None = None,
     on_progress: OnProgress = None,
     log: Logger | None = None,
     timeout: float = JOB_TIMEOUT,  # noqa: ASYNC109 - a limit for the job, with an error of its own
@@ -79,7 +83,11 @@ async def restore(
     gone). What cannot be removed is a warning.
 
     Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through. Either way the database is as
-    before. Serves the specification's section Restoring from Backup.
+    before, and secrets that were written are put back; the error names those that could not be. For this a journal
+    lies in the directory ``state`` (default: ``KLEIDIA_STATE_DIR``, else ``/var/lib/kleidia-backup`` for root, else
+    ``kleidia-backup`` in ``XDG_STATE_HOME`` or ``~/.local/state``). While one is there that a killed restore left
+    behind, this raises ``UnfinishedRestore``: call ``undo_restore`` or ``dismiss_restore`` first.
+    Serves the specification's section Restoring from Backup.
     """
     check_password(password)
     job = Job(on_progress, log)
@@ -87,12 +95,16 @@ async def restore(
     started = perf_counter()
 
     async def work() -> RestoreReport:
+        await refuse_unfinished(state)
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(open_store(store))
             archive = await open_archive(opened, name, password)
             parts = choose(archive.header, database, vault, only=only, prune=prune)
             targets = _Targets(archive.header, parts.database, parts.vault, prune, parts.left_alone)
             await targets.check(stack)
+            if targets.client is not None:  # left after the session with PostgreSQL, and before the lock on it
+                undo = undone_on_failure(job, targets.client, archive.info.name, state, targets.rolled_back)
+                targets.journal = await stack.enter_async_context(undo)
             verified = await verify_pass(job, archive, targets.secret_check())
             await archive.check_unchanged()
             targets.check_prune(verified)
@@ -122,7 +134,11 @@ async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Ve
         snapshot = await job.run(pipeline, **COUNTERS)
     job.begin("commit")
     if targets.session:
+        if targets.journal:
+            await targets.journal.committing(targets.session.transaction, targets.session.settings.where())
         await targets.session.commit()
+    if targets.journal:
+        targets.journal.remove()
     return snapshot
 
 
@@ -171,6 +187,7 @@ class _Targets:
     session: PsqlSession | None = None
     client: VaultClient | None = None
     sink: VaultSink | None = None
+    journal: Journal | None = None
     known: PathSet | None = None  # the archive's paths, for a prune
     pruned: Pruned | None = None
 
@@ -192,6 +209,10 @@ class _Targets:
 
                 await check_rights(self.client, self.vault)
                 self.known = PathSet()
+
+    def rolled_back(self) -> bool:
+        """Whether the server said that the transaction was rolled back."""
+        return self.session is not None and self.session.report.rolled_back
 
     def secret_check(self) -> SecretStage:
         """A sink for the first reading that refuses what the second could not write."""
@@ -259,4 +280,4 @@ class _Targets:
         if self.vault is not None and self.client is not None:
             from ..stages.vault.sink import VaultSink
 
-            self.sink = VaultSink(self.client, self.vault.roots, workers=self.vault.workers)
+            self.sink = VaultSink(self.client, self.vault.roots, workers=self.vault.workers, journal=self.journal)

@@ -23,6 +23,7 @@ _PHASES = {
     "restore": "restoring",
     "commit": "committing",
     "prune": "removing",
+    "undo": "putting back",
     "plan": "comparing",
 }
 

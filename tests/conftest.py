@@ -47,6 +47,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True)
+def no_state_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Restores keep their journal in a directory of each test's own, made when it is needed."""
+    directory = tmp_path_factory.getbasetemp() / "state" / secrets.token_hex(6)
+    monkeypatch.setenv("KLEIDIA_STATE_DIR", str(directory))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_process_left() -> Iterator[None]:
     """The session ends without a child process that it did not begin with."""

@@ -107,6 +107,11 @@ class PsqlSession:
             if chunk:
                 raise RestoreFailed("There is SQL after its end.", hint="Nothing was changed. Please report this.")
 
+    @property
+    def transaction(self) -> str:
+        """What ``txid_status`` knows it by."""
+        return self._transaction
+
     async def commit(self) -> None:
         """Commit, and prove that it happened; shielded from cancellation, bounded by ``COMMIT_TIMEOUT`` seconds.
 

@@ -6,7 +6,9 @@ holds its lock is of a restore that ended in the middle.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import socket
 import zlib
 from dataclasses import dataclass
@@ -23,15 +25,16 @@ from . import journal_files as files
 from .journal_records import FORMAT, Back, Commit, Entry, Header, Left, Record, Refused, Write, fold, record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .settings import VaultSettings
     from .sink import Change
 
 #: Bytes of the journal whose secrets are in memory at once while it is undone; one secret takes a hundred or two.
-PART = 4 * 1024 * 1024
+PART = 8 * 1024 * 1024
 
+_SECRET = re.compile(rb'\["[a-z]+",("(?:[^"\\]|\\.)*","(?:[^"\\]|\\.)*")')
 _encode = msgspec.json.Encoder().encode
 _header = msgspec.json.Decoder(Header)
 _record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
@@ -41,18 +44,18 @@ _record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 class Unfinished:
     """A restore that ended in the middle: its archive, when it began, and how many secrets it wrote, at most.
 
-    ``transaction`` is PostgreSQL's, when it ended during COMMIT.
+    ``commit`` is set when it ended during PostgreSQL's COMMIT.
     """
 
     archive: str
     started: str
     address: str
     count: int
-    transaction: str = ""
+    commit: Commit | None = None
 
     def error(self) -> UnfinishedRestore:
         """Why no other restore may begin now."""
-        how = " It ended during COMMIT, so only PostgreSQL knows whether it took place." if self.transaction else ""
+        how = " It ended during COMMIT, so only PostgreSQL knows whether it took place." if self.commit else ""
         return UnfinishedRestore(
             f"A restore of {self.archive}, begun at {self.started}, is unfinished: up to {self.count:,} secrets that "
             f"it wrote are in the vault at {self.address}.{how}",
@@ -103,14 +106,14 @@ def dismiss(state: Path | None = None) -> Path:
 class Journal:
     """An open journal, which no other process can open meanwhile; a ``VaultSink`` tells it of each write.
 
-    ``writes`` counts them. ``transaction`` is PostgreSQL's, from before its COMMIT on.
+    ``writes`` counts them. ``commit`` is set from before PostgreSQL's COMMIT on.
     """
 
     def __init__(self, path: Path, header: Header, file: int, lock: int) -> None:
         self.path = path
         self.header = header
         self.writes = 0
-        self.transaction = ""
+        self.commit: Commit | None = None
         self._file = file
         self._lock = lock
         self._size = self._synced = os.fstat(file).st_size
@@ -161,7 +164,7 @@ class Journal:
         except BaseException:
             os.close(lock)
             raise
-        journal.writes, journal.transaction = found.count, found.transaction
+        journal.writes, journal.commit = found.count, found.commit
         return journal
 
     def check(self, vault: VaultSettings) -> None:
@@ -192,11 +195,12 @@ class Journal:
             self.writes += 1
             await self._sync()
 
-    async def committing(self, transaction: str) -> None:
+    async def committing(self, transaction: str, database: str) -> None:
         """Note that the COMMIT of this transaction is sent next. Raises ``ConfigurationError`` likewise."""
-        self._append(Commit(transaction))
+        commit = Commit(transaction, database)
+        self._append(commit)
         await self._sync()
-        self.transaction = transaction
+        self.commit = commit
 
     def settle(self, entry: Entry) -> None:
         """Note that a secret is as it was before, unless no write of it happened."""
@@ -237,9 +241,8 @@ class Journal:
     def entries(self, part: int, parts: int) -> list[Entry]:
         """The secrets of a part that are not put back yet. Blocks for as long as it takes to read the file once."""
         found: dict[tuple[str, str], Entry] = {}
-        for record in _records(self.path):
-            if not isinstance(record, Commit) and zlib.crc32(f"{record.mount}/{record.path}".encode()) % parts == part:
-                fold(found, record)
+        for record in _records(self.path, lambda line: parts == 1 or _part(line, parts) == part):
+            fold(found, record)
         return [entry for entry in found.values() if entry.attempts and not entry.settled]
 
     # Ending -----------------------------------------------------------------------------------------------------
@@ -250,9 +253,12 @@ class Journal:
         return self._lock < 0
 
     def remove(self) -> None:
-        """The restore is whole, or undone: end its journal."""
-        self.path.unlink(missing_ok=True)
-        self.close()
+        """The restore is whole, or undone: end its journal. An empty one means as much as none."""
+        if not self.closed:
+            os.ftruncate(self._file, 0)
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            self.close()
 
     def close(self) -> None:
         """Let others have it."""
@@ -275,14 +281,14 @@ def _nothing(directory: Path) -> ConfigurationError:
 
 def _look(path: Path) -> Unfinished | None:
     """What a journal that nobody holds says; None when there is none, or when nothing needs to be put back."""
-    count, transaction = 0, ""
+    count, commit = 0, None
     try:
         files.check_owner(path)
         for record in _records(path):
             count += isinstance(record, Write)
             count -= isinstance(record, (Refused, Back))
             if isinstance(record, Commit):
-                transaction = record.transaction
+                commit = record
     except FileNotFoundError:
         return None
     except OSError as exc:
@@ -290,7 +296,7 @@ def _look(path: Path) -> Unfinished | None:
     if not count:
         return None
     header = _read_header(path)
-    return Unfinished(header.archive, header.started, header.address, count, transaction)
+    return Unfinished(header.archive, header.started, header.address, count, commit)
 
 
 def _read_header(path: Path) -> Header:
@@ -306,13 +312,20 @@ def _read_header(path: Path) -> Header:
     return header
 
 
-def _records(path: Path) -> Iterator[Record]:
+def _part(line: bytes, parts: int) -> int:
+    """The part of a line, which depends on its secret alone. By its text: most lines are of another one."""
+    found = _SECRET.match(line)
+    return zlib.crc32(found[1]) % parts if found else 0
+
+
+def _records(path: Path, wanted: Callable[[bytes], bool] = lambda _: True) -> Iterator[Record]:
     """Everything but the first line. Raises ``ConfigurationError`` for a line that is none of ours."""
     lines = files.lines(path)
     next(lines, None)
     for number, line in enumerate(lines, 2):
         try:
-            yield _record.decode(line)
+            if wanted(line):
+                yield _record.decode(line)
         except msgspec.DecodeError:
             raise ConfigurationError(
                 f"Line {number} of {path} is damaged.",

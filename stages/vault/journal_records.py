@@ -76,9 +76,13 @@ class Left(msgspec.Struct, frozen=True, array_like=True, tag="left"):
 
 
 class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
-    """COMMIT of this transaction is about to be sent: from here on only PostgreSQL knows how the restore ended."""
+    """COMMIT of this transaction is about to be sent: from here on only PostgreSQL knows how the restore ended.
+
+    ``database`` says where, for people.
+    """
 
     transaction: str
+    database: str
 
 
 Record: TypeAlias = Write | Wrote | Refused | Back | Left | Commit

@@ -42,7 +42,7 @@ class Outcome:
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty working directory, no variable that configures anything, no default file of the machine."""
     for name in list(os.environ):
-        if name.startswith(_FOREIGN) and not name.startswith("KLEIDIA_TEST_"):
+        if name.startswith(_FOREIGN) and not name.startswith(("KLEIDIA_TEST_", "KLEIDIA_STATE_DIR")):
             monkeypatch.delenv(name)
     directory = tmp_path / "here"
     directory.mkdir()

@@ -41,6 +41,10 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "var" / "state"
 
 
+#: A path with everything that JSON escapes.
+NAME = 'us"ers\\/{:06}/\tpiv ü\u2028'
+
+
 def written(path: str, before: int = 0, *, existed: bool = False) -> Iterator[Change]:
     """A write, told before and after."""
     first = Change("secret", path, 2, before, existed)
@@ -205,16 +209,24 @@ async def test_it_is_read_in_parts_that_fit_into_memory(state: Path, monkeypatch
     """Every secret is in one part, whole, and no part is much larger than its share."""
     monkeypatch.setattr(journals, "PART", 16 * 1024)
     journal = Journal.begin("x", VAULT, state)
-    first = [change for n in range(2000) for change in written(f"users/{n:06}/piv", n, existed=bool(n))]
+    first = [change for n in range(2000) for change in written(NAME.format(n), n, existed=bool(n))]
     for change in [*first[::2], *first[1::2]]:
         await journal(change)
     parts = journal.parts
     assert parts > 8
+    tracemalloc.start()
+    try:
+        for part in range(parts):
+            journal.entries(part, parts)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * journals.PART
     found = [journal.entries(part, parts) for part in range(parts)]
     assert max(map(len, found)) < 2 * 2000 / parts
     paths = {entry.path: entry for part in found for entry in part}
     assert len(paths) == sum(map(len, found)) == 2000
-    assert all(paths[f"users/{n:06}/piv"].origin(n + 1) == (n, bool(n)) for n in range(2000))
+    assert all(paths[NAME.format(n)].origin(n + 1) == (n, bool(n)) for n in range(2000))
     journal.remove()
 
 
