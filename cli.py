@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (those of the process when None); returns its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        parsed = build_parser().parse_args(arguments)
+        parsed = _check(build_parser().parse_args(arguments))
     except _UsageError as exc:
         from .service.terminal import Terminal
 
@@ -114,7 +114,7 @@ def _add_jobs(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
         "--allow-unreadable", action="store_true", help="make the archive even without secrets that cannot be read"
     )
     restore = command("restore", "overwrite the database and the vault with what an archive holds")
-    _add_name(restore)
+    _add_name(restore, nargs="?")
     restore.add_argument("--yes", action="store_true", help="do not ask before overwriting")
     restore.add_argument(
         "--only", choices=("database", "vault"), help="restore one part of the archive and leave the other alone"
@@ -124,6 +124,13 @@ def _add_jobs(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     )
     restore.add_argument(
         "--prune", action="store_true", help="afterwards remove the secrets that the archive does not have"
+    )
+    ending = restore.add_mutually_exclusive_group()
+    ending.add_argument(
+        "--undo", action="store_true", help="without NAME: put back the secrets that an unfinished restore wrote"
+    )
+    ending.add_argument(
+        "--dismiss", action="store_true", help="without NAME: forget an unfinished restore, and leave what it wrote"
     )
     verify = command("verify", "read an archive to its last byte and check everything, without writing anywhere")
     _add_name(verify)
@@ -160,10 +167,19 @@ def _add_others(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     demo.add_argument("--stop", type=Path, metavar="DIR", help="end the servers that --keep DIR let run")
 
 
-def _add_name(parser: argparse.ArgumentParser) -> None:
+def _add_name(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     parser.add_argument(
-        "name", metavar="NAME", help="the archive's name as `list` shows it; the prefix may be left out"
+        "name", metavar="NAME", nargs=nargs, help="the archive's name as `list` shows it; the prefix may be left out"
     )
+
+
+def _check(parsed: argparse.Namespace) -> argparse.Namespace:
+    """What the parser cannot say. Raises ``_UsageError``."""
+    if parsed.command == "restore" and (parsed.name is None) != (parsed.undo or parsed.dismiss):
+        needs = "restore needs the NAME of an archive, or --undo, or --dismiss."
+        said = "restore --undo and --dismiss take no NAME." if parsed.name else needs
+        raise _UsageError(said, "kleidia-backup restore")
+    return parsed
 
 
 def _positive(text: str) -> int:

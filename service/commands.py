@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..stages.errors import ConfigurationError, InternalError, KleidiaError
+from ..stages.errors import ConfigurationError, InternalError, KleidiaError, UnfinishedRestore
 from .config import Config, load
 from .exit_codes import documented, exit_code
 from .stopping import Stopped, Stopper
@@ -79,6 +80,11 @@ class Invocation:
         )
 
     @property
+    def state(self) -> Path | None:
+        """Where the journal of a restore lies; None for the usual place."""
+        return self.config.get("backup", "state_dir", Path)
+
+    @property
     def timeout(self) -> dict[str, float]:
         """The configured limit of a job, for the library's ``timeout``; nothing when it has the usual one."""
         seconds = self.config.get("backup", "job_timeout", float)
@@ -112,7 +118,10 @@ def run(arguments: Namespace) -> int:
         except Stopped as exc:
             why = f" {exc.why}" if exc.why else ""
             message = f"Stopped by {exc.by}. {_left(invocation)}{why}"
-            return terminal.failed("Stopped", message, "Run the command again when it suits.", exc.exit_code, exc)
+            hint = "Run the command again when it suits."
+            if isinstance(exc.__cause__, UnfinishedRestore):
+                hint = exc.__cause__.hint
+            return terminal.failed("Stopped", message, hint, exc.exit_code, exc)
         except KleidiaError as exc:
             return terminal.failed(documented(type(exc)), exc.message, exc.hint, exit_code(type(exc)), exc)
         except Exception as exc:  # noqa: BLE001 - the last resort: an operator sees a message, not a traceback
@@ -164,11 +173,8 @@ def _left(invocation: Invocation) -> str:
             return "The restore is complete. Secrets that the archive does not have were being removed."
         if last.phase == "commit":
             return "It was ending: look whether the data is restored."
-        if last.phase == "restore" and last.secrets and "vault" in invocation.config.sections:
-            return (
-                "The database is as before. Secrets were being written to the vault: "
-                f"up to {last.secrets:,} are the archive's now."
-            )
+        if last.phase == "undo":
+            return "Secrets were being put back." if invocation.arguments.undo else "The database is as before."
     return _LEFT.get(command, "Nothing was changed.")
 
 

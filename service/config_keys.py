@@ -231,6 +231,15 @@ _BACKUP = [
         '"16MiB"',
         "Size of a part of an upload; without it: chosen by the database's size.",
     ),
+    Key(
+        "backup",
+        "state_dir",
+        "path",
+        '"/var/lib/kleidia-backup"',
+        "Directory for the journal by which a failed restore is undone; each system has its own. Without it:\n"
+        "/var/lib/kleidia-backup for root, else kleidia-backup in $XDG_STATE_HOME or ~/.local/state.",
+        standard=("KLEIDIA_STATE_DIR",),
+    ),
     Key("backup", "job_timeout", "seconds", '"2h"', "Longest time for one backup, restore or verification."),
 ]
 

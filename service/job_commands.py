@@ -14,6 +14,7 @@ from .ask import confirm
 from .commands import Invocation, needed
 from .exit_codes import WARNINGS
 from .look_commands import check_password, plan
+from .undo_commands import dismiss, refuse, undo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,8 +63,11 @@ def backup(invocation: Invocation) -> int:
 def restore(invocation: Invocation) -> int:
     """Restore an archive, after asking; exit status 8 when a part of it was not restored, or not all was removed."""
     given = invocation.arguments
+    if given.undo or given.dismiss:
+        return undo(invocation) if given.undo else dismiss(invocation)
     if given.dry_run:
         return plan(invocation)
+    refuse(invocation)
     store, database, vault = invocation.store, invocation.database, invocation.vault
     if not given.yes and (question := _question(invocation)):
         confirm(question, yes=False)
@@ -79,6 +83,7 @@ def restore(invocation: Invocation) -> int:
             vault=vault,
             only=given.only,
             prune=given.prune,
+            state=invocation.state,
             on_progress=on_progress,
             log=invocation.terminal.log(),
             **invocation.timeout,

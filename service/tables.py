@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..formats.v1 import Header
     from ..pipeline.archives import ArchiveInfo, Check
     from ..pipeline.engine import StageSnapshot
-    from ..pipeline.report import BackupReport, RestoreReport, VerifyReport
+    from ..pipeline.report import BackupReport, RestoreReport, UndoReport, VerifyReport
 
 
 def facts(title: str, pairs: Mapping[str, str]) -> Table:
@@ -65,6 +65,24 @@ def restored(report: RestoreReport) -> Iterator[RenderableType]:
         pairs["removed"] = f"{report.pruned_count:,} secrets that the archive does not have"
     yield facts("Restore complete", {**pairs, "time": _time(report.seconds)})
     yield stages(report.stages)
+
+
+def undone(report: UndoReport) -> Iterator[RenderableType]:
+    """What an undo put back."""
+    pairs = {"archive": report.archive, "restore begun": report.started}
+    if report.committed:
+        pairs["database"] = "PostgreSQL says that the restore was committed: nothing was put back"
+        title = "The restore is complete"
+    else:
+        counts = {
+            "with their former value": report.put_back,
+            "removed": report.removed,
+            "as before already": report.unchanged,
+            "not put back": report.left_count,
+        }
+        pairs["secrets"] = _counted(sum(counts.values()), counts)
+        title = "NOT everything was put back" if report.left_count else "The restore is undone"
+    yield facts(title, {**pairs, "time": _time(report.seconds)})
 
 
 def contents(header: Header) -> dict[str, str]:

@@ -148,7 +148,8 @@ class Demo:
         if not before.differences(wrecked):
             raise AssertionError("the demo wrecked nothing, so it would show nothing")
         tell(f"Restoring {made.name}")
-        back = await restore(made.name, **targets, password=self.password, on_progress=on_progress)
+        state = self.servers.directory / "state"
+        back = await restore(made.name, **targets, password=self.password, state=state, on_progress=on_progress)
         after: Digest = await step("compare", "Comparing every row and every secret", self.digest)
         return DemoResult(
             keys=keys,
@@ -201,6 +202,9 @@ prefix = {_quoted(store.prefix)}
 access_key_id = {_quoted(store.access_key_id or "")}
 secret_access_key = {_quoted(store.secret_access_key or "")}
 path_style = true
+
+[backup]
+state_dir = {_quoted(str(self.servers.directory / "state"))}
 
 [password]
 file = {_quoted(str(password_file))}

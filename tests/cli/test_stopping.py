@@ -15,7 +15,7 @@ import pytest
 
 from kleidia_backup.pipeline.report import Progress
 from kleidia_backup.service.stopping import Stopped, Stopper
-from kleidia_backup.stages.errors import DumpFailed
+from kleidia_backup.stages.errors import DumpFailed, UnfinishedRestore
 
 from .conftest import Outcome, command
 
@@ -117,21 +117,28 @@ def restoring(
     return use
 
 
-def test_a_restore_says_when_secrets_were_written(
-    restoring: Callable[[Callable[[Any], Any]], None], call: Call
-) -> None:
-    """The database rolls back; secrets that reached the vault did, and that is said."""
+@pytest.mark.parametrize("left", [False, True])
+def test_a_restore_says_what_it_left(restoring: Callable[[Callable[[Any], Any]], None], call: Call, left: bool) -> None:
+    """The database rolls back, the secrets are put back; those that could not be are named, with what to do."""
 
     async def restore(on_progress: Any) -> None:
         on_progress(Progress(phase="restore", seconds=1.0, secrets=1234))
         os.kill(os.getpid(), signal.SIGTERM)
-        await anyio.sleep_forever()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            on_progress(Progress(phase="undo", seconds=1.0, secrets=1234))
+            if left:
+                raise UnfinishedRestore("The restore was stopped. One could not be put back.", hint="Look at it.")
 
     restoring(restore)
     outcome = call("restore", "x", "--yes")
     assert outcome.status == 143
-    assert "The database is as before." in outcome.err
-    assert "up to 1,234 are the archive's now" in outcome.err
+    said = "error: Stopped by SIGTERM. The database is as before."
+    if left:
+        assert outcome.err == f"{said} The restore was stopped. One could not be put back.\nhint: Look at it.\n"
+    else:
+        assert outcome.err == f"{said}\nhint: Run the command again when it suits.\n"
 
 
 def test_a_signal_while_committing_comes_too_late(
