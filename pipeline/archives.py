@@ -114,7 +114,7 @@ async def download(
             await job.run(pipeline, archive_bytes=lambda s: s.edge("download").bytes)
             return info.size
 
-    return await within(timeout, work())
+    return await within(timeout, work)
 
 
 class _FileSink:

@@ -20,12 +20,13 @@ import anyio
 from ..formats.seal import derive_key
 from ..formats.secret import MAX_ITEM, Secret
 from ..formats.v1 import NONCE_SIZE, SALT_SIZE, BackupType, Header, archive_name, encode_preamble
-from ..stages.archive_sink import SMALLEST_S3_PART, ArchiveSink, part_size_for
+from ..stages.archive_sink import PART, SMALLEST_S3_PART, ArchiveSink
 from ..stages.codec import Assemble, Seal, Sha256, compress
 from ..stages.drain import nothing
 from ..stages.errors import ConfigurationError, ObjectExists, ObjectMissing
 from .engine import Pipeline, in_thread
 from .job import JOB_TIMEOUT, Job, check_password, open_store, within
+from .opening import full_name
 from .report import BackupReport
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ async def backup(
     """Back up a database, a vault, or both, into one archive that appears only when it is complete.
 
     ``name`` is the archive's name without the store's prefix (made from type and time when None), ``part_size`` bytes
-    per part of the upload (chosen from the database's size when None), ``timeout`` seconds for the whole job.
+    per part of the upload (8 MiB when None), ``timeout`` seconds for the whole job.
     ``on_progress`` is called about four times a second. Nothing is logged unless ``log`` is given.
 
     Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through. Either way nothing is left behind.
@@ -81,7 +82,7 @@ async def backup(
     async def work() -> BackupReport:
         async with AsyncExitStack() as stack:
             target = await stack.enter_async_context(open_store(store))
-            full_name, now = await _free_name(target, name, kind)
+            object_name, now = await _free_name(target, name, kind)
             header = Header(
                 created_at=now,
                 backup_type=kind,
@@ -94,12 +95,11 @@ async def backup(
                 await sources.add_database(database, stack, include_audit=include_audit)
             if vault is not None:
                 await sources.add_vault(vault, stack, allow_unreadable=allow_unreadable)
-            if aborted := await target.abort_stale(STALE_UPLOADS):
+            if aborted := await target.abort_stale(max(STALE_UPLOADS, 2 * timedelta(seconds=timeout))):
                 job.log("aborted unfinished uploads", count=aborted)
-            sink_size = part_size or part_size_for(sources.estimate)
-            return await _run(job, target, full_name, header, password, sources, sink_size)
+            return await _run(job, target, object_name, header, password, sources, part_size or PART)
 
-    return await within(timeout, work())
+    return await within(timeout, work)
 
 
 def _kind(database: PostgresSettings | None, vault: VaultSettings | None) -> BackupType:
@@ -126,14 +126,14 @@ async def _free_name(store: ObjectStore, name: str | None, kind: BackupType) -> 
     """
     while True:
         now = datetime.now(UTC)
-        full_name = archive_name(store.prefix, kind, now) if name is None else store.prefix + name
+        full = archive_name(store.prefix, kind, now) if name is None else full_name(store, name)
         try:
-            await store.head(full_name)
+            await store.head(full)
         except ObjectMissing:
-            return full_name, now
+            return full, now
         if name is not None:
             raise ObjectExists(
-                f"There is an archive named {full_name} already.", hint="Choose another name, or delete that one."
+                f"There is an archive named {full} already.", hint="Choose another name, or delete that one."
             )
         await anyio.sleep(1)
 
@@ -213,11 +213,42 @@ async def _run(
 def _wire(sources: _Sources, header: Header, seal: Seal, digest: Sha256, sink: ArchiveSink) -> Pipeline:
     """The DAG drawn at the top of this module."""
     pipeline = Pipeline()
+    dumped = anyio.Event()
     dump: Callable[[Outlet[bytes]], Awaitable[None]] = sources.dump or nothing
-    vault: Callable[[Outlet[Secret]], Awaitable[None]] = sources.secrets or nothing
-    sql = pipeline.source(dump, name="pg_dump")
+    sql = pipeline.source(_Telling(dump, dumped), name="pg_dump")
+    vault: Callable[[Outlet[Secret]], Awaitable[None]] = _After(dumped, sources.secrets) if sources.secrets else nothing
     secrets = pipeline.source(vault, name="vault", max_item=MAX_ITEM)
     payload = pipeline.pipe(Assemble(header), sql, secrets)
     sealed = pipeline.pipe(seal, pipeline.pipe(compress, payload))
     pipeline.sink(sink, pipeline.pipe(digest, sealed))
     return pipeline
+
+
+@dataclass
+class _Telling:
+    """A source of SQL that sets an event when it has sent everything."""
+
+    source: Callable[[Outlet[bytes]], Awaitable[None]]
+    done: anyio.Event
+
+    async def __call__(self, out: Outlet[bytes]) -> None:
+        await self.source(out)
+        self.done.set()
+
+
+class _After:
+    """The vault's source, from the moment on when pg_dump has ended.
+
+    What it read earlier would wait on its edge and be old when it is written. It cannot deadlock: the assembler reads
+    all of the SQL before the first secret.
+    """
+
+    def __init__(self, event: anyio.Event, source: VaultSource) -> None:
+        self._event = event
+        self._source = source
+        self.senders = source.senders
+        self.working_set = source.working_set
+
+    async def __call__(self, out: Outlet[Secret]) -> None:
+        await self._event.wait()
+        await self._source(out)

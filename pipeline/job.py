@@ -109,10 +109,28 @@ class Job:
         return pipeline.snapshot()
 
 
-async def within(seconds: float, work: Awaitable[T]) -> T:
-    """Await ``work``; raise ``JobTimeout`` when it takes longer. It is cancelled, and cleans up, first."""
+async def within(seconds: float, work: Callable[[], Awaitable[T]]) -> T:
+    """Await ``work()``; raise ``JobTimeout`` when it takes longer. It is cancelled, and cleans up, first.
+
+    It runs in a task of its own: asyncio's own cancellation of a caller (``task.cancel()``, ``asyncio.timeout``,
+    Ctrl-C) breaks through the shields in the task that it hits, and a COMMIT must not be left in the middle.
+    """
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    async def run() -> None:
+        try:
+            outcome.append(await work())
+        except Exception as exc:  # noqa: BLE001 - raised again below, without the group around it
+            failure.append(exc)
+
     with anyio.move_on_after(seconds):
-        return await work
+        async with anyio.create_task_group() as task:
+            task.start_soon(run)
+    if failure:
+        raise failure[0]
+    if outcome:
+        return outcome[0]
     raise JobTimeout(
         f"The job did not end within its limit of {seconds:.0f} s and was stopped.",
         hint="Raise job_timeout in the configuration if it needs longer.",

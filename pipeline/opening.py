@@ -18,6 +18,7 @@ from ..stages.archive_source import ArchiveSource, read_preamble
 from ..stages.codec import Open, Sha256, Split, decompress
 from ..stages.drain import drain
 from ..stages.errors import ObjectChanged
+from ..stages.fingerprint import Fingerprint, Recheck, Remember
 from .engine import MAX_CHUNK, Pipeline, in_thread
 
 if TYPE_CHECKING:
@@ -50,9 +51,16 @@ class OpenArchive:
         """Bytes of ciphertext, tag included."""
         return self.info.size - self.preamble.size
 
-    def wire(self, pipeline: Pipeline, split: Split | None = None) -> tuple[Edge[bytes], Edge[Secret]]:
-        """Add everything up to the split (the one given, if any); returns its two edges."""
+    def wire(
+        self, pipeline: Pipeline, *, split: Split | None = None, marks: Fingerprint | None = None
+    ) -> tuple[Edge[bytes], Edge[Secret]]:
+        """Add everything up to the split (the one given, if any); returns its two edges.
+
+        Empty ``marks`` are filled by this reading; full ones hold back what the first reading did not see.
+        """
         source = pipeline.source(ArchiveSource(self.store, self.info, start=self.preamble.size))
+        if marks is not None:
+            source = pipeline.pipe(Recheck(marks) if len(marks) else Remember(marks), source)
         hashed = pipeline.pipe(Sha256(expect=self.header.checksum), source)
         opened = pipeline.pipe(Open(self.key, self.preamble.nonce), hashed)
         payload = pipeline.pipe(decompress, opened)
@@ -88,7 +96,9 @@ async def open_archive(store: ObjectStore, name: str, password: str) -> OpenArch
 
 def full_name(store: ObjectStore, name: str) -> str:
     """An archive's name in the store, given with or without the store's prefix."""
-    return name if name.startswith(store.prefix) else store.prefix + name
+    # With a prefix that is no folder, such as "backup-", a short name may begin like it.
+    prefix = store.prefix if "/" in store.prefix else f"{store.prefix}backup-"
+    return name if name.startswith(prefix) else store.prefix + name
 
 
 async def explain(job: Job, archive: OpenArchive, error: DamagedArchive) -> DamagedArchive | WrongPassword:

@@ -24,7 +24,10 @@ from .plan_report import RestorePlan, VaultPlan
 from .verify import verify_pass
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..formats.secret import Secret
+    from ..stages.errors import UnfinishedRestore
     from ..stages.pg.inventory import Inventory
     from ..stages.pg.settings import PostgresSettings
     from ..stages.stores.base import ObjectStore
@@ -49,11 +52,14 @@ async def plan_restore(
     vault: VaultSettings | None = None,
     only: Part | None = None,
     prune: bool = False,
+    state: Path | None = None,
     on_progress: OnProgress = None,
     log: Logger | None = None,
     timeout: float = JOB_TIMEOUT,  # noqa: ASYNC109 - a limit for the job, with an error of its own
 ) -> RestorePlan:
     """Say what ``restore`` would do with the same arguments, and what would stop it; write nothing anywhere.
+
+    ``state`` is the directory of the journals of restores, as there.
 
     Raises the tree in ``kleidia_backup.stages.errors`` for what leaves nothing to plan: a wrong password, a damaged
     archive, a server that does not answer. What would make the restore fail later is among the plan's ``blockers``.
@@ -71,6 +77,7 @@ async def plan_restore(
             job.begin("plan")
             findings = Findings()
             findings.parts(parts.left_alone)
+            findings.unfinished(await _unfinished(state))
             inventory = await _inventory(parts, archive, verified)
             if inventory:
                 findings.database(inventory, replica=replica, truncated=verified.survey.facts.truncated)
@@ -97,7 +104,15 @@ async def plan_restore(
                 seconds=seconds,
             )
 
-    return await within(timeout, work())
+    return await within(timeout, work)
+
+
+async def _unfinished(state: Path | None) -> UnfinishedRestore | None:
+    """The restore that ended in the middle, if there is one: no other may begin before it was undone or dismissed."""
+    from ..stages.vault.journal import unfinished
+
+    found = await in_thread(unfinished, state)
+    return found.error() if found else None
 
 
 async def _check_database(parts: Parts) -> bool:
@@ -136,6 +151,8 @@ async def _vault_plan(job: Job, parts: Parts, compare: Compare | None, *, prune:
 
     client, roots, report = compare.client, parts.vault.roots, compare.report
     extra, why = await _extra(job, parts.vault, compare)
+    missing = await check_vault(client, roots, restore=True, prune=prune)
+    with_undo = await check_vault(client, roots, restore=True, prune=prune, undo=True)
     return VaultPlan(
         address=parts.vault.address,
         roots=tuple(map(str, roots)),
@@ -151,7 +168,8 @@ async def _vault_plan(job: Job, parts: Parts, compare: Compare | None, *, prune:
         unreadable_why=report.reason,
         extra_why=why,
         final=tuple([str(root) for root in roots if await client.kv_version(root.mount) == 1]),
-        rights_missing=tuple(await check_vault(client, roots, restore=True, prune=prune)),
+        rights_missing=tuple(missing),
+        undo_rights_missing=tuple(right for right in with_undo if right not in missing),
     )
 
 

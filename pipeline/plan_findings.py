@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..stages.errors import UnfinishedRestore
     from ..stages.pg.inventory import Inventory, LockHolder
     from .parts import Part
     from .plan_report import VaultPlan
@@ -29,6 +30,11 @@ class Findings:
         self.warnings += [
             f"The archive's {part} part would be left alone: no [{part}] is configured." for part in left_alone
         ]
+
+    def unfinished(self, error: UnfinishedRestore | None) -> None:
+        """A restore that ended in the middle before this one."""
+        if error:
+            self.blockers.append(f"{error.message} {error.hint}")
 
     def database(self, found: Inventory, *, replica: bool, truncated: bool) -> None:
         """What the server said. ``truncated``: the archive has more names than were remembered."""
@@ -77,12 +83,14 @@ class Findings:
             fails = found.unreadable * 2 >= total
             (block if fails else warn)(f"{text} ({found.unreadable_why}).")
         if found.rights_missing:
-            needed = found.new or found.changed or prune
-            (block if needed else warn)(f"The vault's token lacks {_some(found.rights_missing)}. Grant it.")
+            # A token that may not ask for its rights may have them all the same.
+            unknown = all("capabilities-self" in right for right in found.rights_missing)
+            (warn if unknown else block)(f"The vault's token lacks {_some(found.rights_missing)}. Grant it.")
+        if found.undo_rights_missing and (found.new or found.changed):
+            lacking = _some(found.undo_rights_missing)
+            warn(f"A restore that fails could not put back all that it wrote to the vault: the token lacks {lacking}.")
         if found.extra is None:
-            (block if prune else warn)(
-                f"Which secrets the archive does not have cannot be known: {found.extra_why}"
-            )
+            (block if prune else warn)(f"Which secrets the archive does not have cannot be known: {found.extra_why}")
         elif found.extra_why:
             warn(f"There may be more secrets that the archive does not have: {found.extra_why}")
         if prune and not total:

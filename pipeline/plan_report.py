@@ -17,7 +17,8 @@ class VaultPlan:
 
     ``new`` secrets are not there now, or deleted; ``changed`` ones have another value; at the ``unreadable`` ones a
     restore would fail. ``extra`` ones are there and not in the archive; None when they cannot be listed. ``final`` are
-    the roots of KV version 1, where what is overwritten or removed is gone. ``rights_missing`` are the token's.
+    the roots of KV version 1, where what is overwritten or removed is gone. ``rights_missing`` are the token's,
+    ``undo_rights_missing`` those without which a restore that fails cannot put back all that it wrote.
     """
 
     address: str
@@ -35,6 +36,7 @@ class VaultPlan:
     extra_why: str = ""
     final: tuple[str, ...] = ()
     rights_missing: tuple[str, ...] = ()
+    undo_rights_missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,11 @@ from ..stages.vault.reports import some
 from .engine import Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..stages.vault.client import VaultClient
     from ..stages.vault.path_set import PathSet
+    from ..stages.vault.roots import Root
     from ..stages.vault.settings import VaultSettings
     from .job import Job
 
@@ -50,12 +53,15 @@ async def check_rights(client: VaultClient, settings: VaultSettings) -> None:
         )
 
 
-def check_archive(secrets: int) -> None:
-    """Raise ``ConfigurationError`` for an archive without a secret: a prune would remove all there are."""
-    if not secrets:
+def check_archive(roots: Sequence[Root], seen: set[str]) -> None:
+    """Raise ``ConfigurationError`` when the archive has no secret of some root: a prune would remove all there are.
+
+    ``seen`` are the prefixes of the roots of which it has some.
+    """
+    if empty := [str(root) for root in roots if root.prefix not in seen]:
         raise ConfigurationError(
-            "The archive has no secret: to prune would remove every secret below the configured roots.",
-            hint="Restore without --prune.",
+            f"The archive has no secret of {', '.join(empty)}: to prune would remove every secret there.",
+            hint="Restore without --prune, or leave that root out of the configuration.",
         )
 
 

@@ -1,21 +1,23 @@
 """A restore: verify everything first, then the mirror DAG, then COMMIT.
 
-    download ─ sha256 ─ open ─ decompress ─ split ─┬─ psql, one transaction
-                                                   └─ vault, 20 workers
+    download ─ recheck ─ sha256 ─ open ─ decompress ─ split ─┬─ psql, one transaction
+                                                             └─ vault, 20 workers
 
-No secret is written before the server has executed all of the SQL, which is what fails most often; an archive that
-has its secrets first is therefore read once for each. COMMIT is written only when every reading was authenticated to
+Every block is held back until it is known to be the one that the verification saw. No secret is written before the
+server has executed all of the SQL, which is what fails most often; an archive that has its secrets first is therefore
+read once for each. COMMIT is written only when every reading was authenticated to
 its last byte and the vault stage ended within its threshold: ``run()`` returns only then.
 """
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..stages.drain import drain
+from ..stages.errors import VaultForbidden
 from .engine import Pipeline
 from .job import JOB_TIMEOUT, Job, check_password, open_store, within
 from .opening import OpenArchive, open_archive
@@ -82,8 +84,9 @@ async def restore(
     else is committed (in KV version 2 their newest version is deleted and can be undeleted, in version 1 they are
     gone). What cannot be removed is a warning.
 
-    Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through. Either way the database is as
-    before, and secrets that were written are put back; the error names those that could not be. For this a journal
+    Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through (one that arrives during
+    the COMMIT waits for it, and then everything is restored). Otherwise the database is as before, and
+    secrets that were written are put back; the error names those that could not be. For this a journal
     lies in the directory ``state`` (default: ``KLEIDIA_STATE_DIR``, else ``/var/lib/kleidia-backup`` for root, else
     ``kleidia-backup`` in ``XDG_STATE_HOME`` or ``~/.local/state``). While one is there that a killed restore left
     behind, this raises ``UnfinishedRestore``: call ``undo_restore`` or ``dismiss_restore`` first.
@@ -107,13 +110,13 @@ async def restore(
                 targets.journal = await stack.enter_async_context(undo)
             verified = await verify_pass(job, archive, targets.secret_check())
             await archive.check_unchanged()
-            targets.check_prune(verified)
+            targets.check_prune()
             await targets.open(stack, verified)
             snapshot = await _apply(job, archive, targets, verified)
             await targets.finish(job, timeout - (perf_counter() - started))
             return _report(job, archive, verified, targets, snapshot)
 
-    return await within(timeout, work())
+    return await within(timeout, work)
 
 
 async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Verified) -> Snapshot:
@@ -122,7 +125,7 @@ async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Ve
     apart = both and not verified.sql_first
     for sql_stage, secret_stage in targets.stages(apart=apart):
         pipeline = Pipeline()
-        sql, secrets = archive.wire(pipeline)
+        sql, secrets = archive.wire(pipeline, marks=verified.marks)
         pipeline.sink(sql_stage, sql, name="psql")
         pipeline.sink(secret_stage, secrets, name="vault")
         job.begin(
@@ -174,6 +177,19 @@ def _report(job: Job, archive: OpenArchive, verified: Verified, targets: _Target
     )
 
 
+async def _check_vault_rights(client: VaultClient, settings: VaultSettings) -> None:
+    """Refuse a token that may not write before anything is read. Raises ``VaultForbidden``."""
+    from ..stages.vault.check import check_vault
+
+    missing = await check_vault(client, settings.roots, restore=True)
+    # A token that may not even ask for its rights is found out when it writes.
+    if lacking := [right for right in missing if "capabilities-self" not in right]:
+        raise VaultForbidden(
+            f"The token may not write what is to be restored: it lacks {', '.join(lacking)}.",
+            hint="Grant it, or restore with another token; `kleidia-backup test-connection` shows all rights.",
+        )
+
+
 @dataclass
 class _Targets:
     """Where the archive goes: checked before anything is read, opened after everything was verified."""
@@ -189,6 +205,7 @@ class _Targets:
     sink: VaultSink | None = None
     journal: Journal | None = None
     known: PathSet | None = None  # the archive's paths, for a prune
+    seen: set[str] = field(default_factory=set)  # the prefixes of the roots of which the archive has secrets
     pruned: Pruned | None = None
 
     async def check(self, stack: AsyncExitStack) -> None:
@@ -203,6 +220,7 @@ class _Targets:
             from ..stages.vault.client import VaultClient
 
             self.client = await stack.enter_async_context(VaultClient(self.vault))
+            await _check_vault_rights(self.client, self.vault)
             if self.prune:
                 from ..stages.vault.path_set import PathSet
                 from .pruning import check_rights
@@ -224,18 +242,20 @@ class _Targets:
 
         async def check(secrets: Inlet[Secret]) -> None:
             async for secret in secrets:
-                locate(roots, secret.path)
+                root, _ = locate(roots, secret.path)
+                self.seen.add(root.prefix)
                 if self.known is not None:
                     self.known.add(secret.path)
 
         return check
 
-    def check_prune(self, verified: Verified) -> None:
+    def check_prune(self) -> None:
         """Refuse to remove everything."""
         if self.prune:
             from .pruning import check_archive
 
-            check_archive(verified.secrets)
+            assert self.vault is not None
+            check_archive(self.vault.roots, self.seen)
 
     async def finish(self, job: Job, seconds: float) -> None:
         """What is done when everything is committed, in so many seconds."""

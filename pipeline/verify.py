@@ -10,6 +10,7 @@ from ..formats.peek import PEEK, opens
 from ..stages.archive_source import read_range
 from ..stages.codec import Split
 from ..stages.drain import drain
+from ..stages.fingerprint import Fingerprint
 from ..stages.pg.survey import SqlSurvey
 from .engine import Pipeline, in_thread
 from .job import JOB_TIMEOUT, Job, check_password, open_store, within
@@ -60,7 +61,7 @@ async def verify(
                 stages=verified.snapshot.stages,
             )
 
-    return await within(timeout, work())
+    return await within(timeout, work)
 
 
 async def verify_password(
@@ -103,7 +104,8 @@ async def verify_pass(
     survey = SqlSurvey()
     pipeline = Pipeline()
     split = Split(archive.check_inner_header)
-    sql_edge, secret_edge = archive.wire(pipeline, split)
+    marks = Fingerprint()
+    sql_edge, secret_edge = archive.wire(pipeline, split=split, marks=marks)
     pipeline.sink(survey, sql_edge, name="survey")
     pipeline.sink(secrets, secret_edge, name="secrets")
     job.begin("verify", archive_total=archive.ciphertext_size)
@@ -111,7 +113,7 @@ async def verify_pass(
         snapshot = await job.run(pipeline, **COUNTERS)
     except DamagedArchive as exc:
         raise await explain(job, archive, exc) from None
-    verified = Verified(survey, snapshot, split.sql_first)
+    verified = Verified(survey, snapshot, split.sql_first, marks)
     for part, included, found in (
         ("SQL", archive.header.includes_db, verified.sql_bytes),
         ("secrets", archive.header.includes_kv, verified.secrets),
@@ -123,11 +125,15 @@ async def verify_pass(
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a verified archive holds: the SQL's survey, the counters of the reading, and whether the SQL came first."""
+    """What a verified archive holds: the SQL's survey, the counters, whether the SQL came first.
+
+    By ``marks`` another reading is known to be the same.
+    """
 
     survey: SqlSurvey
     snapshot: Snapshot
     sql_first: bool
+    marks: Fingerprint
 
     @property
     def sql_bytes(self) -> int:

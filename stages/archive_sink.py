@@ -24,17 +24,12 @@ if TYPE_CHECKING:
 MAX_PARTS = 10_000
 #: S3 takes no smaller part, but for the last one; it says so only at the end.
 SMALLEST_S3_PART = 5 * 1024 * 1024
-#: Smallest part that is chosen: memory is three to four parts.
-MIN_PART = 8 * 1024 * 1024
+#: The usual part. With it 10,000 parts hold 78 GiB, and the format seals 64; memory is four parts.
+PART = 8 * 1024 * 1024
 #: Seconds that aborting an upload may take.
 ABORT_SECONDS = 30.0
 
 _MIB = 1024 * 1024
-
-
-def part_size_for(estimate: int) -> int:
-    """A part size, in bytes, with which an archive of ``estimate`` bytes fits into 10,000 parts with room to spare."""
-    return max(MIN_PART, -(-estimate // (9_000 * _MIB)) * _MIB)
 
 
 class ArchiveSink:
@@ -53,7 +48,7 @@ class ArchiveSink:
         *,
         preamble_size: int,
         preamble: Callable[[], bytes],
-        part_size: int = MIN_PART,
+        part_size: int = PART,
         uploads: int = 2,
     ) -> None:
         self._store = store

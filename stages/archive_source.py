@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from .stores.base import ObjectInfo, ObjectStore
 
 #: Attempts in a row that bring not one byte.
-ATTEMPTS = 5
-#: Seconds before the first of them is repeated; doubled each time.
+ATTEMPTS = 9
+#: Seconds before the first of them is repeated; doubled each time, up to the longest: about a minute and a half.
 PAUSE = 0.5
+LONGEST_PAUSE = 20.0
 
 
 async def read_preamble(store: ObjectStore, name: str) -> tuple[ObjectInfo, Preamble]:
@@ -71,7 +72,7 @@ class ArchiveSource:
                 if failures >= ATTEMPTS:
                     raise
                 self.resumed += 1
-                await anyio.sleep(PAUSE * 2 ** (failures - 1))
+                await anyio.sleep(min(LONGEST_PAUSE, PAUSE * 2 ** (failures - 1)))
 
     async def _attempt(self, out: Sender) -> None:
         async with self._store.get(self._info.name, start=self._at, end=self._end, pin=self._info) as chunks:

@@ -227,7 +227,10 @@ class Pipeline:
             name, cause = self._failures[0]
             raise StageFailed(name, cause, tuple(exc for _, exc in self._failures[1:])) from cause
         if observer:
-            observer(self.snapshot())
+            try:
+                observer(self.snapshot())
+            except Exception as exc:
+                raise StageFailed("observer", exc) from exc
 
     def _check(self) -> None:
         if self._ran:

@@ -76,4 +76,4 @@ def _estimate(connection: Connection, name: sql.Identifier) -> int | None:
             ((plan,),) = one(connection, explain)
     except _UNCOUNTED:
         return None
-    return round(plan["Plan"]["Plan Rows"])
+    return int(plan["Plan"]["Plan Rows"])

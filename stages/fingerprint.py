@@ -1,0 +1,111 @@
+"""The second reading of an archive must be the first one again, before any of it is acted on.
+
+The first reading was authenticated to its last byte; the second can be only when it ended, and by then psql has
+executed it. A store that answers with other bytes the second time (a bug, or somebody who may write there) would so
+reach the database. Therefore the first reading leaves a digest of every block, and the second holds each block back
+until its digest fits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from ..pipeline.engine import MAX_CHUNK, in_thread
+from .errors import ObjectChanged
+
+if TYPE_CHECKING:
+    from ..pipeline.engine import Inlet, Outlet
+
+#: Bytes under one digest.
+BLOCK = MAX_CHUNK
+#: Bytes of a digest: 64 GiB of ciphertext leave 1 MiB of them.
+DIGEST = 16
+
+
+def _digest(data: bytes | bytearray) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST).digest()
+
+
+class Fingerprint:
+    """The digests of every block of a ciphertext, in order."""
+
+    def __init__(self) -> None:
+        self._digests = bytearray()
+
+    def add(self, block: bytes | bytearray) -> None:
+        """Remember the next block."""
+        self._digests += _digest(block)
+
+    def fits(self, number: int, block: bytes | bytearray) -> bool:
+        """Whether this is the block of that number (from 0)."""
+        return self._digests[number * DIGEST : (number + 1) * DIGEST] == _digest(block)
+
+    def __len__(self) -> int:
+        return len(self._digests) // DIGEST
+
+
+class _Blocks:
+    """Passes a stream on in blocks of ``BLOCK`` bytes (the last is shorter), each after ``look`` saw it in a thread."""
+
+    def __init__(self, marks: Fingerprint) -> None:
+        self._marks = marks
+        self._count = 0
+
+    async def __call__(self, chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
+        """Pass the stream on."""
+        block = bytearray()
+        async for chunk in chunks:
+            rest = memoryview(chunk)
+            while len(block) + len(rest) >= BLOCK:
+                room = BLOCK - len(block)
+                block += rest[:room]
+                rest = rest[room:]
+                await self._pass(bytes(block), out)
+                block.clear()
+            block += rest
+        if block:
+            await self._pass(bytes(block), out)
+
+    async def _pass(self, block: bytes, out: Outlet[bytes]) -> None:
+        await in_thread(self.look, self._count, block)
+        self._count += 1
+        await out.send(block)
+
+    def look(self, number: int, block: bytes) -> None:
+        """See a block before it is passed on."""
+        raise NotImplementedError
+
+
+class Remember(_Blocks):
+    """The first reading: leaves the digests."""
+
+    name = "remember"
+
+    def look(self, number: int, block: bytes) -> None:  # noqa: ARG002 - blocks come in order
+        """Remember it."""
+        self._marks.add(block)
+
+
+class Recheck(_Blocks):
+    """Another reading: passes on nothing but what the first one saw."""
+
+    name = "recheck"
+
+    async def __call__(self, chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
+        """Pass the stream on. Raises ``ObjectChanged`` at the first block that is another one, or missing."""
+        await super().__call__(chunks, out)
+        if self._count != len(self._marks):
+            raise _changed()
+
+    def look(self, number: int, block: bytes) -> None:
+        """Compare it."""
+        if not self._marks.fits(number, block):
+            raise _changed()
+
+
+def _changed() -> ObjectChanged:
+    return ObjectChanged(
+        "The store gave other bytes for this archive than it did a moment ago.",
+        hint="Nothing of them was used. Find out who writes to this place, then start again.",
+    )
