@@ -193,6 +193,9 @@ mount = "yubikeys"
 method = "token"
 token = {_quoted(vault.auth.token)}
 
+[backup]
+state_dir = {_quoted(str(self.servers.directory / "state"))}
+
 [store]
 type = "s3"
 endpoint = {_quoted(store.endpoint or "")}
@@ -202,9 +205,6 @@ prefix = {_quoted(store.prefix)}
 access_key_id = {_quoted(store.access_key_id or "")}
 secret_access_key = {_quoted(store.secret_access_key or "")}
 path_style = true
-
-[backup]
-state_dir = {_quoted(str(self.servers.directory / "state"))}
 
 [password]
 file = {_quoted(str(password_file))}
