@@ -137,9 +137,10 @@ class _FileSink:
 
     async def _write(self, chunks: Inlet[bytes]) -> None:
         descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
+        with os.fdopen(descriptor, "wb") as file:
             async for chunk in chunks:
                 await in_thread(file.write, chunk)
+            await in_thread(file.flush)  # a full disk shows here at the latest
             await in_thread(os.fsync, file.fileno())
         os.link(self._part, self._path)
 

@@ -204,6 +204,7 @@ async def _run(
         deleted=vault.deleted if vault else 0,
         unreadable_count=vault.unreadable_count if vault else 0,
         unreadable=tuple(path for path, _ in vault.unreadable) if vault else (),
+        without_rows=tuple(str(table) for table in dump.without_rows) if dump else (),
         warnings=(*(dump.warnings if dump else ()), *(vault.warnings() if vault else ())),
         seconds=job.finish(),
         stages=snapshot.stages,

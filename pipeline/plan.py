@@ -85,7 +85,12 @@ async def plan_restore(
             if vault_plan:
                 findings.vault(vault_plan, prune=prune)
             seconds = job.finish()
-            compared = compare.report if compare else None
+            expected = estimate(
+                seconds["verify"],
+                compare.report if compare else None,
+                sql_bytes=verified.sql_bytes if inventory else None,
+                sql_first=verified.sql_first,
+            )
             return RestorePlan(
                 name=archive.info.name,
                 header=archive.header,
@@ -97,7 +102,7 @@ async def plan_restore(
                 database=inventory,
                 vault=vault_plan,
                 prune=prune,
-                expected=estimate(seconds["verify"], verified, compared, database=inventory is not None),
+                expected=expected,
                 blockers=tuple(findings.blockers),
                 warnings=tuple(findings.warnings),
                 left_alone=parts.left_alone,
@@ -148,6 +153,7 @@ async def _vault_plan(job: Job, parts: Parts, compare: Compare | None, *, prune:
     if parts.vault is None or compare is None:
         return None
     from ..stages.vault.check import check_vault
+    from .pruning import unknown_roots
 
     client, roots, report = compare.client, parts.vault.roots, compare.report
     extra, why = await _extra(job, parts.vault, compare)
@@ -170,6 +176,7 @@ async def _vault_plan(job: Job, parts: Parts, compare: Compare | None, *, prune:
         final=tuple([str(root) for root in roots if await client.kv_version(root.mount) == 1]),
         rights_missing=tuple(missing),
         undo_rights_missing=tuple(right for right in with_undo if right not in missing),
+        unknown_roots=tuple(unknown_roots(roots, compare.seen)),
     )
 
 

@@ -93,8 +93,9 @@ class Findings:
             (block if prune else warn)(f"Which secrets the archive does not have cannot be known: {found.extra_why}")
         elif found.extra_why:
             warn(f"There may be more secrets that the archive does not have: {found.extra_why}")
-        if prune and not total:
-            block("The archive has no secret: to prune would remove every secret below the configured roots.")
+        if prune and found.unknown_roots:
+            roots = _some(found.unknown_roots)
+            block(f"The archive has no secret of {roots}: to prune would remove every secret there, and is refused.")
         if found.final and (found.changed or (prune and found.extra)):
             warn(f"What is overwritten or removed below {_some(found.final)} is gone: KV version 1 keeps no versions.")
 

@@ -19,6 +19,7 @@ class VaultPlan:
     restore would fail. ``extra`` ones are there and not in the archive; None when they cannot be listed. ``final`` are
     the roots of KV version 1, where what is overwritten or removed is gone. ``rights_missing`` are the token's,
     ``undo_rights_missing`` those without which a restore that fails cannot put back all that it wrote.
+    ``unknown_roots`` are those of which the archive has no secret.
     """
 
     address: str
@@ -37,6 +38,7 @@ class VaultPlan:
     final: tuple[str, ...] = ()
     rights_missing: tuple[str, ...] = ()
     undo_rights_missing: tuple[str, ...] = ()
+    unknown_roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,12 +53,17 @@ async def check_rights(client: VaultClient, settings: VaultSettings) -> None:
         )
 
 
+def unknown_roots(roots: Sequence[Root], seen: set[str]) -> list[str]:
+    """The roots of which an archive has no secret, when it has some of those with the prefixes ``seen``."""
+    return [str(root) for root in roots if root.prefix not in seen]
+
+
 def check_archive(roots: Sequence[Root], seen: set[str]) -> None:
     """Raise ``ConfigurationError`` when the archive has no secret of some root: a prune would remove all there are.
 
     ``seen`` are the prefixes of the roots of which it has some.
     """
-    if empty := [str(root) for root in roots if root.prefix not in seen]:
+    if empty := unknown_roots(roots, seen):
         raise ConfigurationError(
             f"The archive has no secret of {', '.join(empty)}: to prune would remove every secret there.",
             hint="Restore without --prune, or leave that root out of the configuration.",

@@ -43,6 +43,7 @@ class BackupReport:
 
     ``unreadable`` names secrets that could not be read (only when that was allowed; at most 1000 of
     ``unreadable_count``); ``deleted`` counts secrets whose latest version is deleted or destroyed, which is no fault.
+    ``without_rows`` names the tables whose rows were left out: those that a restore preserves.
     """
 
     name: str
@@ -55,6 +56,7 @@ class BackupReport:
     deleted: int = 0
     unreadable_count: int = 0
     unreadable: tuple[str, ...] = ()
+    without_rows: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     stages: tuple[StageSnapshot, ...] = ()
@@ -102,6 +104,8 @@ class RestoreReport:
 
     ``pruned`` likewise names those that were removed, when that was asked for; ``unpruned_count`` are those which
     should have been and are still there. ``left_alone`` are the parts of the archive that had no target.
+
+    ``preserved`` names the tables that kept their rows.
     """
 
     name: str
@@ -119,6 +123,7 @@ class RestoreReport:
     pruned: tuple[str, ...] = ()
     unpruned_count: int = 0
     left_alone: tuple[Part, ...] = ()
+    preserved: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     stages: tuple[StageSnapshot, ...] = ()

@@ -171,6 +171,7 @@ def _report(job: Job, archive: OpenArchive, verified: Verified, targets: _Target
         pruned=pruned.paths if pruned else (),
         unpruned_count=pruned.left if pruned else 0,
         left_alone=targets.left_alone,
+        preserved=tuple(str(table) for table in targets.session.report.preserved) if targets.session else (),
         warnings=tuple(warnings),
         seconds=job.finish(),
         stages=snapshot.stages,

@@ -36,6 +36,8 @@ def backed_up(report: BackupReport) -> Iterator[RenderableType]:
     pairs = {"archive": f"{report.name}, {words.size(report.size)}", "SHA-256": report.checksum}
     if report.backup_type != "vault":
         pairs["database"] = f"{words.size(report.sql_bytes)} of SQL"
+    if report.without_rows:
+        pairs["left out"] = f"the rows of {', '.join(report.without_rows)}, which a restore preserves"
     if report.backup_type != "database":
         pairs["secrets"] = _counted(report.secrets, {"deleted": report.deleted, "unreadable": report.unreadable_count})
     yield facts(f"Backup complete ({report.backup_type})", {**pairs, "time": _time(report.seconds)})
@@ -58,6 +60,8 @@ def restored(report: RestoreReport) -> Iterator[RenderableType]:
     pairs = {"archive": f"{report.name}, {words.size(report.size)}", **contents(report.header)}
     if report.sql_bytes:
         pairs["database"] = f"{words.size(report.sql_bytes)} of SQL, {report.tables:,} tables, {report.rows:,} rows"
+    if report.preserved:
+        pairs["preserved"] = f"the rows of {', '.join(report.preserved)}"
     if report.secrets:
         counts = {"written": report.written, "unchanged": report.unchanged, "failed": report.failed_count}
         pairs["secrets"] = _counted(report.secrets, counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from kleidia_backup import (
     WrongPassword,
     backup,
     delete,
+    download,
     inspect,
     restore,
     verify,
@@ -331,6 +333,20 @@ async def test_no_space_left(system: System, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(os, "pwrite", full)
     await fail_backup(system, StoreFull, "space")
+
+
+async def test_download_to_a_full_disk(system: System) -> None:
+    """A write that takes only a part is not a success, even if it is the last one."""
+    path = await made_archive(system)
+    copy = system.directory.parent / "copy.enc"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size - 1, limits[1]))
+    try:
+        with pytest.raises(ConfigurationError, match="cannot be written"):
+            await download(path.name, copy, system.store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [file.name for file in system.directory.parent.iterdir()] == ["store"]
 
 
 def test_settings_hide_their_secrets(system: System) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from kleidia_backup import (
+    ConfigurationError,
     DamagedArchive,
     DatabaseError,
     Progress,
@@ -22,18 +24,18 @@ from kleidia_backup import (
     backup,
     restore,
 )
-from kleidia_backup.pipeline.engine import Snapshot
+from kleidia_backup.pipeline.engine import in_thread
 from kleidia_backup.pipeline.estimate import SQL_PER_SECOND, estimate
 from kleidia_backup.pipeline.plan import plan_restore
 from kleidia_backup.pipeline.plan_report import RestorePlan
-from kleidia_backup.pipeline.verify import Verified
 from kleidia_backup.service.demo.kv import KvMount
 from kleidia_backup.service.words import as_json
-from kleidia_backup.stages.errors import VaultThreshold, VaultUnreachable
+from kleidia_backup.stages.errors import UnfinishedRestore, VaultThreshold, VaultUnreachable
 from kleidia_backup.stages.pg.lock import hold_database
-from kleidia_backup.stages.pg.survey import SqlSurvey
 from kleidia_backup.stages.vault import compare
 from kleidia_backup.stages.vault.compare import CompareReport, Named
+from kleidia_backup.stages.vault.journal import Journal
+from kleidia_backup.stages.vault.sink import Change
 
 from ..formats import second_writer
 from .conftest import PASSWORD, System, wreck
@@ -478,8 +480,12 @@ async def test_secrets_that_would_fail(system: System) -> None:
     assert found.vault.unreadable_paths == ("yubikeys/0003/piv", "yubikeys/0004/piv")
     assert found.blockers == ()
     assert "2 of 33 secrets could not be written: yubikeys/0003/piv, yubikeys/0004/piv" in found.warnings[0]
+    system.application.delete("kleidia/empty")
+    found = await plan(system, name, vault=vault)
+    assert "could not put back all that it wrote to the vault: the token lacks" in found.warnings[1]
+    assert "delete on" in found.warnings[1]
 
-    vault = replace(system.vault, auth=denied("*"))
+    vault = replace(system.vault, auth=denied("0*"))
     found = await plan(system, name, vault=vault)
     assert found.blockers[0].startswith("30 of 33 secrets could not be written")
     with pytest.raises(VaultThreshold):
@@ -516,12 +522,31 @@ async def test_kv_version_1_is_said_to_be_final(system: System, kv_mount: Callab
 
 
 async def test_to_prune_everything_is_in_the_way(system: System) -> None:
-    """An archive without a secret, and ``prune``: the restore would refuse it, and so says the plan."""
-    name = write_archive(system, "CREATE TABLE users (id int);\n")
+    """An archive without a secret of a root, and ``prune``: the restore refuses it, and so says the plan."""
+    name = write_archive(system, "CREATE TABLE users (id int);\n", {"one": b'{"a":1}'})
+    assert (await plan(system, name)).blockers == ()
     found = await plan(system, name, prune=True)
-    assert any(blocker.startswith("The archive has no secret") for blocker in found.blockers)
     assert found.vault is not None
-    assert found.vault.extra == 33
+    assert (found.vault.unknown_roots, found.vault.extra) == ((f"{system.yubikeys.path}/",), 33)
+    assert f"has no secret of {system.yubikeys.path}/" in found.blockers[0]
+    with pytest.raises(ConfigurationError, match="has no secret of"):
+        await bring_back(system, name, prune=True)
+
+
+async def test_a_restore_that_is_unfinished(system: System, tmp_path: Path) -> None:
+    """A journal that a killed restore left behind keeps any other from beginning."""
+    name = await archive(system)
+    state = tmp_path / "state"
+    killed = await in_thread(Journal.begin, "backups/backup-before.enc", system.vault, state)
+    found = await plan(system, name, state=state)
+    assert found.blockers == ()  # it is running: the lock on the database is what keeps others away
+    await killed(Change(system.yubikeys.path, "0001/piv", 2, 1, existed=True))
+    killed.close()
+    found = await plan(system, name, state=state)
+    assert found.blockers[0].startswith("A restore of backups/backup-before.enc, begun at ")
+    assert "--undo" in found.blockers[0]
+    with pytest.raises(UnfinishedRestore):
+        await bring_back(system, name, state=state)
 
 
 async def test_a_vault_that_does_not_answer_has_no_plan(system: System) -> None:
@@ -537,17 +562,10 @@ async def test_a_vault_that_does_not_answer_has_no_plan(system: System) -> None:
 
 def test_the_estimate_adds_up() -> None:
     """Verification, the database at the assumed speed, the vault at the measured one; a third reading if need be."""
-
-    class Sql(Verified):
-        @property
-        def sql_bytes(self) -> int:
-            return int(SQL_PER_SECOND * 30)
-
     compared = CompareReport(new=Named(10), changed=Named(10), unchanged=80, seconds=4.0)
-    usual = Sql(SqlSurvey(), Snapshot((), ()), sql_first=True)
-    both = estimate(10.0, usual, compared, database=True)
+    size = int(SQL_PER_SECOND * 30)
+    both = estimate(10.0, compared, sql_bytes=size, sql_first=True)
     assert (both.verify, both.database, both.vault, both.total) == pytest.approx((6.0, 30.0, 7.2, 43.2))
-    secrets_first = estimate(10.0, Sql(SqlSurvey(), Snapshot((), ()), sql_first=False), compared, database=True)
-    assert secrets_first.vault == pytest.approx(13.2)
-    assert estimate(10.0, usual, None, database=True).total == pytest.approx(40.0)
-    assert estimate(10.0, usual, compared, database=False).total == pytest.approx(6.0 + 6.0 + 7.2)
+    assert estimate(10.0, compared, sql_bytes=size, sql_first=False).vault == pytest.approx(13.2)
+    assert estimate(10.0, None, sql_bytes=size, sql_first=False).total == pytest.approx(40.0)
+    assert estimate(10.0, compared, sql_bytes=None, sql_first=False).total == pytest.approx(6.0 + 6.0 + 7.2)

@@ -114,7 +114,7 @@ async def test_a_token_that_may_not_write_is_refused_first(system: System) -> No
     reader = replace(system.vault, auth=TokenAuth(answer["auth"]["client_token"]))
     before = system.rows(), system.secrets()
     phases: list[str] = []
-    with pytest.raises(VaultForbidden, match="lacks .*create"):
+    with pytest.raises(VaultForbidden, match=r"lacks .*create"):
         await restore(
             made.name,
             database=system.postgres,
