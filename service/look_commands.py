@@ -28,6 +28,7 @@ def plan(invocation: Invocation) -> int:
             vault=vault,
             only=given.only,
             prune=given.prune,
+            state=invocation.state,
             on_progress=on_progress,
             log=invocation.terminal.log(),
             **invocation.timeout,

@@ -65,7 +65,7 @@ class CompareReport:
 
 
 class Compare:
-    """Reads the live value of every secret of an archive. ``report`` and ``known`` are complete after the run.
+    """Reads the live value of every secret of an archive. The three results are complete after the run.
 
     Raises ``ConfigurationError`` for an archive path that no root takes, and what the client's requests raise.
     """
@@ -77,6 +77,8 @@ class Compare:
         self.report = CompareReport()
         #: The paths of the archive.
         self.known = PathSet()
+        #: The prefixes of the roots of which the archive has some secret.
+        self.seen: set[str] = set()
         #: Bytes: a secret, its live value, and the answer it came in, per worker.
         self.working_set = 3 * (workers * SMALL + MAX_SECRET)
         self.client = client
@@ -97,6 +99,7 @@ class Compare:
         self._started = self._started or monotonic()
         self.known.add(secret.path)
         root, path = locate(self._roots, secret.path)
+        self.seen.add(root.prefix)
         live = await self.client.read(root.mount, path, limit=SMALL)
         if isinstance(live, Oversize):
             async with self._one_large:

@@ -57,7 +57,7 @@ async def test_what_else_a_dump_makes(db: Any, make_role: Any) -> None:
         'CREATE VIEW "V" AS SELECT 1 AS a',
         "CREATE RECURSIVE VIEW r (n) AS SELECT 1",
         "CREATE MATERIALIZED VIEW m AS SELECT 1 AS a",
-        "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS $$SELECT 1; SELECT length('; CREATE VIEW no AS SELECT 1;')$$",
+        "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS $$SELECT 1; SELECT length('; CREATE VIEW x AS')$$",
         "CREATE PROCEDURE p() LANGUAGE sql AS 'SELECT 1'",
         "CREATE AGGREGATE total(int) (sfunc = int4pl, stype = int)",
         f"ALTER TABLE t OWNER TO {owner}",
