@@ -19,7 +19,7 @@ WRITE_COST = 4.0
 def estimate(seconds: float, compared: CompareReport | None, *, sql_bytes: int | None, sql_first: bool) -> Expected:
     """The seconds of a restore, when verification and comparison together took so many.
 
-    ``sql_bytes`` and ``compared`` are None when that part is left alone; ``sql_first`` says what the archive begins with.
+    ``sql_bytes`` or ``compared`` is None when that part is left alone; ``sql_first``: the archive begins with the SQL.
     A restore verifies; then it reads once more, while PostgreSQL works, and then the vault's workers, who read every
     secret and write what differs. An archive with its secrets first is read a third time for them.
     """
