@@ -6,6 +6,8 @@ Nothing heavy is imported before the arguments are understood: ``--help`` answer
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -46,6 +48,7 @@ class _Version(argparse.Action):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (those of the process when None); returns its exit status."""
+    _open_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         parsed = _check(build_parser().parse_args(arguments))
@@ -57,6 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .service.commands import run
 
     return run(parsed)
+
+
+def _open_streams() -> None:
+    """Let a standard stream that is closed lead nowhere, and one of few characters show the others as escapes."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # so each gets its own number again
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def build_parser() -> argparse.ArgumentParser:

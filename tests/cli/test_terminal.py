@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -203,6 +204,7 @@ def test_a_backup_as_json(reporting: Any, call: Call) -> None:
         "deleted": 0,
         "unreadable_count": 0,
         "unreadable": [],
+        "without_rows": [],
         "warnings": [],
         "seconds": {"prepare": 0.5, "backup": 10.0, "total": 10.5},
         "stages": [
@@ -289,6 +291,28 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     finally:
         os.close(theirs)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(closed: str) -> None:
+    """Who closes a stream does not want to read it: no traceback, and the status is that of the command."""
+    for arguments, status in (("config --example", 0), ("--json config --example", 0), ("list", 2), ("nonsense", 2)):
+        script = f"exec {shlex.join(command(*arguments.split()))} {closed}"
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == status
+        assert "Traceback" not in done.stderr
+        assert ("[vault.auth]" in done.stdout) == (status == 0 and ">&-" not in closed.replace("2>&-", ""))
+
+
+def test_a_stream_that_lacks_characters_shows_escapes(configured: Callable[[str], Path]) -> None:
+    """A name that ASCII cannot say is listed all the same."""
+    configured('[store]\ntype = "directory"\npath = "."\n')
+    Path("möwe.enc").touch()
+    done = subprocess.run(
+        command("list"), env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"m\\xf6we.enc" in done.stdout
 
 
 def test_a_result_that_cannot_be_written_is_a_warning() -> None:
