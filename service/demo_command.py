@@ -38,7 +38,7 @@ def demo(invocation: Invocation) -> int:
             stack.callback(running.stop, arguments.keep)  # they run as long as we do, unless somebody stops them
         result = invocation.job(lambda see: system.run(arguments.keys, invocation.tell, see), last=False)
         status = 0 if result.identical else 1
-        invocation.terminal.result(result.as_json(), shown(result), status)
+        status = invocation.terminal.result(result.as_json(), shown(result), status)
         if arguments.keep is not None:
             _wait(invocation, arguments.keep)
     return status

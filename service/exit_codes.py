@@ -12,7 +12,7 @@ EXIT_CODES: dict[int, str] = {
     5: "PostgreSQL",
     6: "OpenBao or Vault",
     7: "the store",
-    8: "done, but not everything: the warnings name what was not read or not restored",
+    8: "done, but not everything: the warnings name what was not read, not restored, or not written to stdout",
     9: "refused: not confirmed, another job works on the same target, or a restore is unfinished (restore --undo)",
     10: "the job's time limit",
     129: "stopped by hang-up",

@@ -55,7 +55,7 @@ def backup(invocation: Invocation) -> int:
         )
     )
     status = WARNINGS if report.unreadable_count else 0
-    invocation.terminal.result(words.as_json(report), tables.backed_up(report), status)
+    status = invocation.terminal.result(words.as_json(report), tables.backed_up(report), status)
     _warn(invocation, report.warnings, "not in the archive", report.unreadable)
     return status
 
@@ -90,7 +90,7 @@ def restore(invocation: Invocation) -> int:
         )
     )
     status = WARNINGS if report.failed_count or report.unpruned_count or report.left_alone else 0
-    invocation.terminal.result(words.as_json(report), tables.restored(report), status)
+    status = invocation.terminal.result(words.as_json(report), tables.restored(report), status)
     _warn(invocation, report.warnings, "not written", report.failed)
     return status
 

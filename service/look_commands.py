@@ -35,7 +35,7 @@ def plan(invocation: Invocation) -> int:
         )
     )
     status = WARNINGS if made.blockers or made.left_alone else 0
-    invocation.terminal.result(words.as_json(made), plan_tables.planned(made), status)
+    status = invocation.terminal.result(words.as_json(made), plan_tables.planned(made), status)
     for warning in made.warnings:
         invocation.terminal.warn(warning)
     return status

@@ -6,15 +6,16 @@ import json
 import os
 import sys
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import words
+from .exit_codes import WARNINGS
 from .progress import Bars, Lines, Nothing, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from rich.console import RenderableType
 
@@ -60,12 +61,17 @@ class Terminal:
         self.tell(f"warning: {words.printable(text)}")
 
     def result(self, values: dict[str, Any], shown: Iterable[RenderableType], exit_code: int = 0) -> int:
-        """The command's result: ``values`` as JSON, or what is ``shown``. Returns ``exit_code``."""
-        with _reader_may_leave():
-            if self.json:
-                _write_json({**values, "exit_code": exit_code})
-            else:
-                _show(shown)
+        """The command's result: ``values`` as JSON, or what is ``shown``.
+
+        Returns ``exit_code``; ``WARNINGS`` instead of 0 when the result could not be written.
+        """
+        if self.json:
+            trouble = _try(lambda: _write_json({**values, "exit_code": exit_code}))
+        else:
+            trouble = _try(lambda: _show(shown))
+        if trouble:
+            self.warn(f"The result cannot be written to stdout: {trouble}.")
+            return exit_code or WARNINGS
         return exit_code
 
     def failed(self, kind: str, message: str, hint: str, exit_code: int, error: BaseException | None = None) -> int:
@@ -73,12 +79,14 @@ class Terminal:
         if self.verbose and error is not None:
             self.tell("".join(traceback.format_exception(error)).rstrip())
         message, hint = words.printable(message), words.printable(hint)
-        with _reader_may_leave():
-            if self.json:
-                _write_json({"error": {"type": kind, "message": message, "hint": hint, "exit_code": exit_code}})
-            else:
-                sys.stdout.flush()
-                self.tell(f"error: {message}" + (f"\nhint: {hint}" if hint else ""))
+        said = f"error: {message}" + (f"\nhint: {hint}" if hint else "")
+        if not self.json:
+            _try(sys.stdout.flush)
+            self.tell(said)
+        elif _try(
+            lambda: _write_json({"error": {"type": kind, "message": message, "hint": hint, "exit_code": exit_code}})
+        ):
+            self.tell(said)
         return exit_code
 
 
@@ -105,14 +113,12 @@ def _write_json(values: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """What was done is done, whether or not the result of it can be written (``… | head``, a full disk)."""
+def _try(write: Callable[[], object]) -> str:
+    """Write to stdout; says why that failed. A reader that left has seen what it wanted (``… | head``): no failure."""
     try:
-        yield
+        write()
     except OSError as exc:
         # Else the interpreter would complain when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(exc, BrokenPipeError):
-            with suppress(OSError):
-                sys.stderr.write(f"warning: The result cannot be written to stdout: {exc.strerror}.\n")
+        return "" if isinstance(exc, BrokenPipeError) else exc.strerror or "unknown"
+    return ""

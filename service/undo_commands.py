@@ -29,7 +29,7 @@ def undo(invocation: Invocation) -> int:
         )
     )
     status = WARNINGS if report.left_count else 0
-    invocation.terminal.result(words.as_json(report), tables.undone(report), status)
+    status = invocation.terminal.result(words.as_json(report), tables.undone(report), status)
     if report.left_count:
         invocation.terminal.warn(
             f"{report.left_count:,} secrets could not be put back. Look at them; then `kleidia-backup restore --undo` "

@@ -16,7 +16,7 @@ import pytest
 
 from kleidia_backup.formats.v1 import Header
 from kleidia_backup.pipeline.engine import StageSnapshot
-from kleidia_backup.pipeline.report import BackupReport, Phase, Progress, RestoreReport
+from kleidia_backup.pipeline.report import BackupReport, Phase, Progress, RestoreReport, VerifyReport
 from kleidia_backup.service import words
 from kleidia_backup.service.progress import Bars, Lines
 from kleidia_backup.service.terminal import Terminal
@@ -24,6 +24,7 @@ from kleidia_backup.service.terminal import Terminal
 from .conftest import Outcome, command
 
 Call = Callable[..., Outcome]
+NAME = "backup-full-20260117-120005.enc"
 MOMENT = datetime(2026, 1, 17, 12, 0, 5, tzinfo=UTC)
 STAGE = StageSnapshot("pg_dump", "finished", seconds=10.0, waiting_in=0.0, waiting_out=4.0)
 
@@ -315,14 +316,41 @@ def test_a_stream_that_lacks_characters_shows_escapes(configured: Callable[[str]
     assert b"m\\xf6we.enc" in done.stdout
 
 
-def test_a_result_that_cannot_be_written_is_a_warning() -> None:
-    """A full disk under stdout does not make a failure of a backup that was made."""
+@pytest.mark.parametrize("option", ["--quiet", "--json"])
+def test_a_result_that_cannot_be_written_is_a_warning(option: str) -> None:
+    """A full disk under stdout: the status says that something is missing, and the warning what."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            command("config", "--example"), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+            command(option, "config", "--example"),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
         )
-    assert done.returncode == 0
+    assert done.returncode == 8
     assert done.stderr == "warning: The result cannot be written to stdout: No space left on device.\n"
+
+
+@pytest.mark.parametrize("arguments", ["backup", "restore x --yes", "verify x", "list", f"delete {NAME} --yes"])
+def test_what_was_done_but_cannot_be_told_has_a_status(
+    arguments: str, reporting: Any, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8, for every command; an error keeps its own, and is told on stderr."""
+    header = _restore_report().header
+    reporting("back_up", _backup_report(unreadable_count=1, unreadable=("a/b",), warnings=("1 unreadable.",)))
+    reporting("bring_back", _restore_report())
+    reporting("read_all", VerifyReport(name="x", header=header, size=1, sql_bytes=1, secrets=1, tables=1, rows=1))
+    Path(NAME).touch()
+    with Path("/dev/full").open("w") as full, Path("/dev/full").open("w") as again:
+        monkeypatch.setattr("sys.stdout", full)
+        told = call(*arguments.split(), "--json")
+        assert (told.status, told.out) == (8, "")
+        assert "cannot be written to stdout: No space left" in told.err
+        assert ("warning: 1 unreadable." in told.err) == (arguments == "backup")
+        monkeypatch.setattr("sys.stdout", again)
+        failed = call("inspect", "gone.enc", "--json")
+        assert (failed.status, failed.err.startswith("error: ")) == (7, True)
 
 
 def test_no_job_fails_because_nobody_reads_its_progress_or_log(reporting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
