@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kleidia_backup.cli import build_parser
 from kleidia_backup.service.config import load
+from kleidia_backup.service.exit_codes import EXIT_CODES
 from kleidia_backup.service.settings import database_settings, store_settings, vault_settings
 
 README = Path(__file__).parents[2] / "README.md"
@@ -28,6 +29,13 @@ def test_every_command_in_the_readme_is_understood() -> None:
                 build_parser().parse_args(words[1:])
                 found += 1
     assert found
+
+
+def test_the_readme_has_the_exit_statuses_of_help() -> None:
+    """The same statuses with the same words."""
+    table = README.read_text(encoding="utf-8").partition("| exit status | meaning |\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", table, re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
 def test_the_configuration_in_the_readme_can_be_used(configured: Callable[[str], Path], tmp_path: Path) -> None:
