@@ -117,11 +117,14 @@ def walk(root: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _names(root: Path, folder: str, prefix: str) -> Iterator[str]:
+    top = root / folder
+
     def refuse(exc: OSError) -> None:
-        if not isinstance(exc, FileNotFoundError):
+        # A folder below that is closed to us, such as lost+found, holds no archive of ours.
+        if exc.filename == str(top) and not isinstance(exc, FileNotFoundError):
             raise exc
 
-    for where, _, files in os.walk(root / folder, onerror=refuse):
+    for where, _, files in os.walk(str(top), onerror=refuse):
         inside = Path(where).relative_to(root).as_posix()
         base = "" if inside == "." else inside + "/"
         yield from (base + each for each in files if _matches(base + each, prefix))

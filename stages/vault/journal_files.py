@@ -58,7 +58,11 @@ def hold(directory: Path) -> int:
     except OSError as exc:
         raise unusable(directory, "used for state", exc) from None
     try:
+        _check_private(directory)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ConfigurationError:
+        os.close(lock)
+        raise
     except OSError as exc:
         os.close(lock)
         if exc.errno not in {errno.EAGAIN, errno.EACCES}:
@@ -68,6 +72,13 @@ def hold(directory: Path) -> int:
             hint="Wait until it ended, then start again. Systems restored at once need a directory each.",
         ) from None
     return lock
+
+
+def _check_private(directory: Path) -> None:
+    """Refuse a directory in which somebody else could remove or replace a journal."""
+    found = directory.stat()
+    if found.st_uid not in {os.geteuid(), 0} or found.st_mode & 0o022:
+        raise ConfigurationError(f"{directory} is not this user's own, or others may write there.", hint=_HINT)
 
 
 def create(path: Path, first_line: bytes) -> int:

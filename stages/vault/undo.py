@@ -1,6 +1,8 @@
 """Puts back what a restore wrote: the value that a secret had, or no secret where there was none.
 
-Nothing that somebody else wrote since is overwritten. A former value is written over the version that the restore
+Nothing that somebody else wrote since is overwritten, but for one case: a write that was under way when the restore
+was killed, of which nobody knows whether it arrived, and the same version number written by somebody else within two
+minutes. A former value is written over the version that the restore
 made and over no other (check-and-set), and a version of the restore's is deleted by its number. Only a key that the
 restore created is removed by two requests, a look and the removal, for a vault knows no removal on condition. KV
 version 1 keeps no versions: what the restore overwrote there is gone, and what it created could be somebody else's
@@ -40,8 +42,9 @@ if TYPE_CHECKING:
 #: Seconds in which a write that was under way when the restore ended arrives, or does not.
 SETTLE = 2.0
 #: A version that the vault made this many seconds before or after a write of ours was sent, and that it never
-#: confirmed, may be that write. The clocks may differ by as much.
-EARLY, LATE = 300.0, 900.0
+#: confirmed, may be that write: a server works on one for 90 s at most, and clocks differ a little. What somebody
+#: else wrote under that very number in this time cannot be told from ours.
+EARLY, LATE = 60.0, 150.0
 
 _Done: TypeAlias = Literal["put_back", "removed", "unchanged"]
 

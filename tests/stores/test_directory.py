@@ -383,3 +383,20 @@ async def test_stale_uploads(store: DirectoryStore, store_directory: Path) -> No
     assert not (folder / old[0]).exists()
     await fresh.abort()
     assert files(store_directory) == sorted([NAME, *(PREFIX + name for name in old[1:])])
+
+
+async def test_a_closed_folder_below_is_passed_over(store_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root of a mounted disk has a lost+found that only root may look into; it stops neither list nor backup."""
+    (store_directory / "lost+found").mkdir()
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    async with DirectoryStore(DirectorySettings(store_directory)) as store:
+        await store.put("backup-full-20260101-000000.enc", bytearray(b"x"))
+        assert [info.name async for info in store.list("")] == ["backup-full-20260101-000000.enc"]
+        assert await store.abort_stale(timedelta(0)) == 0
