@@ -56,8 +56,8 @@ async def undo_restore(
     """Put back the secrets that a restore wrote which ended in the middle; what cannot be is in the report's ``left``.
 
     Nothing that somebody else wrote since is overwritten (``stages/vault/undo.py`` names one exception). The journal
-    is removed when nothing is left. It may be interrupted and called again. ``database`` is asked when the restore ended during its COMMIT: if that took place,
-    everything stays as it is and the report says ``committed``.
+    is removed when nothing is left. It may be interrupted and called again. ``database`` is asked when the restore
+    ended during its COMMIT: if that took place, everything stays as it is and the report says ``committed``.
 
     Raises ``ConfigurationError`` when no restore is unfinished, or its vault was another one; ``UnfinishedRestore``
     when nobody says whether it was committed; ``Busy`` while it is running; and ``VaultError``.
