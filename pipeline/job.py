@@ -124,9 +124,14 @@ async def within(seconds: float, work: Callable[[], Awaitable[T]]) -> T:
         except Exception as exc:  # noqa: BLE001 - raised again below, without the group around it
             failure.append(exc)
 
-    with anyio.move_on_after(seconds):
-        async with anyio.create_task_group() as task:
-            task.start_soon(run)
+    try:
+        with anyio.move_on_after(seconds):
+            async with anyio.create_task_group() as task:
+                task.start_soon(run)
+    except anyio.get_cancelled_exc_class():
+        if failure:  # what cleaning up had to say
+            raise failure[0] from None
+        raise
     if failure:
         raise failure[0]
     if outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -234,6 +235,24 @@ async def test_it_is_cancelled_while_secrets_are_written(
     assert (system.rows(), system.secrets()) == before
     assert not journal().exists()
     assert [progress.phase for progress in seen][-1] == "undo"
+
+
+async def test_its_task_is_cancelled_as_asyncio_does(
+    system: System, archive: str, on_write: Callable[..., None]
+) -> None:
+    """A service that embeds us cancels tasks, not scopes."""
+    before = system.rows(), system.secrets()
+
+    async def cancel(_: str) -> None:
+        task.cancel()
+        await anyio.lowlevel.checkpoint()
+
+    on_write(6, cancel)
+    task = asyncio.ensure_future(bring_back(system, archive))
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert (system.rows(), system.secrets()) == before
+    assert not journal().exists()
 
 
 async def test_its_time_is_over(system: System, archive: str, on_write: Callable[..., None]) -> None:
