@@ -142,6 +142,7 @@ class PsqlSession:
         text = "".join(f"SET {name} = 0;\n" for name in timeouts)
         text += (
             "SET client_encoding = 'UTF8';\nSET client_min_messages = warning;\n"
+            "SET standard_conforming_strings = on;\n"
             "BEGIN;\n"
             "DO $$ BEGIN PERFORM pg_catalog.set_config('session_replication_role', 'replica', false);\n"
             "EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;\n"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ...pipeline.engine import Inlet, in_thread
 from ..errors import ConfigurationError, DamagedArchive
-from .filter import MIDDLES, Guard, Unfit
-from .scan import Rows, Sql, SqlScanner, bare
+from .filter import MIDDLES, UNREADABLE, Guard, Unreadable
+from .scan import Rows, Sql, SqlScanner, Unfit, bare
 from .settings import Table
 
 if TYPE_CHECKING:
@@ -103,8 +103,6 @@ class SqlSurvey:
 
     def finish(self) -> None:
         """The text ends here."""
-        if inside := self._scanner.inside:
-            raise DamagedArchive("payload", f"The archive's SQL ends in the middle of {MIDDLES[inside]}.")
         self._see(self._scanner.finish(), last=True)
 
     def _see(self, pieces: Iterable[Piece], *, last: bool = False) -> None:
@@ -117,7 +115,13 @@ class SqlSurvey:
                 elif isinstance(piece, Sql) and piece.first:
                     self._statement(piece.data)
             if last:
+                self._guard.unended(self._scanner.inside)
+                if inside := self._scanner.inside:
+                    raise DamagedArchive("payload", f"The archive's SQL ends in the middle of {MIDDLES[inside]}.")
                 self._guard.end()
+        except Unreadable as exc:
+            hint = f"The archive is whole, but no psql can restore it as it is. {UNREADABLE}"
+            raise DamagedArchive("payload", f"The archive's SQL holds {exc}.", hint=hint) from None
         except Unfit as exc:
             message = f"The archive's SQL holds {exc}, which cannot be restored in one transaction."
             raise DamagedArchive("payload", message) from None

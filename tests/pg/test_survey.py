@@ -88,12 +88,32 @@ async def test_what_else_a_dump_makes(db: Any, make_role: Any) -> None:
         (b"\\! rm -rf /\n", r"the psql command \\!"),
         (b"COPY t FROM stdin;\n1\n", "in the middle of a table's rows"),
         (b"CREATE TABLE t (a int", "in the middle of a statement"),
+        (b"SELECT 'a\0';\n'; COMMIT; --'\n;\n", "a NUL byte"),
+        (b"COPY t FROM stdin;\na\0b\n\\.\n", "a NUL byte"),
+        (b"COPY (SELECT 1) TO STDOUT /* from stdin */;\nCOMMIT;\n\\.\n", "a COPY that is not from stdin"),
+        (b"COPY t/**/FROM stdin;\n'\n\\.\nCOMMIT;\n", "a COPY that is not from stdin"),
+        (b"COPY t FROM stdin; COMMIT;\n1\n\\.\n", "something behind a COPY on its line"),
+        (b"COPY t FROM stdin WITH (FORMAT csv);\n\\.x\n'\n\\.\nCOMMIT; --'\n", "the statement COMMIT"),
+        (b"SELECT set_config('standard_conforming_strings','off',false);\n", "changes how psql reads it"),
+        (b"SELECT 1, set_config('standard_'||'conforming_strings','off',false);\n", "changes how psql reads it"),
+        (b"SET/**/standard_conforming_strings = off;\n", "changes how psql reads it"),
+        (b"SET standard_conforming_strings = 0;\n", "changes how psql reads it"),
+        (b"SET SESSION standard_conforming_strings TO off;\nSELECT 'x\\', '; COMMIT; --'\n;\n", "the statement COMMIT"),
+        (b"SET client_encoding = 'SJIS';\n", "changes how psql reads it"),
+        (b"UPDATE pg_settings SET setting = 'off' WHERE name = 'standard_conforming_strings';", "changes how psql"),
+        (b"SELECT E'a'\n'x\\'' ; COMMIT; --\n';\n", "the statement COMMIT"),
+        (b"SELECT E'a''\\' ; '; COMMIT; --'\n", "the statement COMMIT"),
+        (b"SELECT 1; -- x\rCOMMIT;\n", "the statement COMMIT"),
+        (b"--" + b" " * 300_000 + b"\nCOMMIT;\n", "a comment that is too long"),
+        (b"SELECT 1; -- " + b"x" * 100_000 + b" '" + b"x" * 200_000 + b"\nCOMMIT; --'\n", "comment that is too long"),
+        (b"\t" * 300_000 + b"COMMIT;\n", "a comment that is too long"),
+        (b"SELECT 1" + b"1" * 300_000 + b"\n;\n", "a word without an end"),
     ],
 )
 async def test_what_cannot_be_restored_in_one_transaction_is_refused(text: bytes, what: str) -> None:
     """Before anything is written anywhere."""
     with pytest.raises(DamagedArchive, match=what) as caught:
-        await run_sink(SqlSurvey(), [text])
+        await run_sink(SqlSurvey(), [text[at : at + 100_000] for at in range(0, len(text), 100_000)])
     assert caught.value.layer == "payload"
 
 
@@ -102,3 +122,24 @@ async def test_inserts_are_counted_too() -> None:
     survey = SqlSurvey()
     await run_sink(survey, [b"CREATE TABLE t (a int);\nINSERT INTO t VALUES (1);\nINSERT INTO public.t VALUES (2);\n"])
     assert sum(survey.facts.rows.values()) == 2
+
+
+@pytest.mark.parametrize("text", [b"SELECT 1;", b"SELECT 1; -- done", b"SELECT 1; /* ; */", b"COPY t FROM stdin;\n\\."])
+async def test_the_last_line_needs_no_end(text: bytes) -> None:
+    """Editors and other writers may leave it out."""
+    survey = SqlSurvey()
+    await run_sink(survey, [text])
+    assert survey.facts.statements == 1
+
+
+async def test_a_body_that_psql_cannot_read_is_not_a_damage() -> None:
+    """The message names the function, and what psql stumbles over."""
+    text = (
+        b"CREATE FUNCTION public.first_begin() RETURNS date LANGUAGE sql\n"
+        b"    BEGIN ATOMIC\n SELECT p.begin FROM public.period p;\nEND;\n"
+        b"COPY t FROM stdin;\n\\.\n\\unrestrict x\n"
+    )
+    for sql in (text, text[: text.index(b"COPY")]):
+        with pytest.raises(DamagedArchive, match=r"holds the function public\.first_begin, .*rename") as caught:
+            await run_sink(SqlSurvey(), [sql])
+        assert "cannot be trusted" not in str(caught.value)
