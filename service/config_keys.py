@@ -51,11 +51,20 @@ class Key:
         return f"{self.name} in [{self.section}]"
 
 
-def _secret(section: str, name: str, doc: str, example: str = '"…"', standard: tuple[str, ...] = ()) -> list[Key]:
+def _secret(
+    section: str,
+    name: str,
+    doc: str,
+    example: str = '"…"',
+    standard: tuple[str, ...] = (),
+    *,
+    secret: bool = True,
+) -> list[Key]:
+    """A secret, and the file that holds it instead. Half of a login that is no ``secret`` may be read by everybody."""
     file = f'"/run/secrets/{section.rpartition(".")[2]}-{name.replace("_", "-")}"'
     group = f"{section}.{name}"
     return [
-        Key(section, name, "text", example, doc, secret=True, group=group, standard=standard),
+        Key(section, name, "text", example, doc, secret=secret, group=group, standard=standard),
         Key(section, f"{name}_file", "path", file, "", group=group),
     ]
 
@@ -151,7 +160,7 @@ _VAULT = [
         '"s.…"',
         ("BAO_TOKEN", "VAULT_TOKEN"),
     ),
-    *_secret("vault.auth", "role_id", "method approle: the role id.", '"6f0c…"'),
+    *_secret("vault.auth", "role_id", "method approle: the role id.", '"6f0c…"', secret=False),
     *_secret("vault.auth", "secret_id", "method approle: the secret id."),
     Key(
         "vault.auth",
@@ -189,7 +198,11 @@ _STORE = [
     Key("store", "bucket", "text", '"kleidia-backups"', "Bucket; it must exist.", shown=True),
     Key("store", "prefix", "text", '"backups/"', "What the name of every archive begins with.", shown=True),
     *_secret(
-        "store", "access_key_id", "Key; without one: AWS's default chain (environment, profile, role).", '"AKIA…"'
+        "store",
+        "access_key_id",
+        "Key; without one: AWS's default chain (environment, profile, role).",
+        '"AKIA…"',
+        secret=False,
     ),
     *_secret("store", "secret_access_key", "Its secret."),
     *_secret("store", "session_token", "The session token of a temporary key."),

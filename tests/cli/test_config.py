@@ -506,3 +506,5 @@ def test_a_configuration_with_secrets_that_everybody_can_read_is_warned_about(co
     assert load(environment={}).warnings == ()
     configured('[database]\npassword_file = "p"\n').chmod(0o644)
     assert load(environment={}).warnings == ()
+    configured('[store]\naccess_key_id = "AKIA"\n[vault.auth]\nrole_id = "6f0c"\n').chmod(0o644)
+    assert load(environment={}).warnings == ()

@@ -43,8 +43,9 @@ def test_the_configuration_in_the_readme_can_be_used(configured: Callable[[str],
     (text,) = (block for block in _blocks("toml") if "[database]" in block)
     for name in re.findall(r'"/run/secrets/([^"]+)"', text):
         (tmp_path / name).write_text("a secret\n", encoding="utf-8")
-    configured(text.replace("/run/secrets", str(tmp_path)))
+    configured(text.replace("/run/secrets", str(tmp_path))).chmod(0o644)
     config = load(environment={})
+    assert config.warnings == ()
     assert database_settings(config) is not None
     assert vault_settings(config) is not None
     assert store_settings(config).prefix
