@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from ..formats.errors import ArchiveError
+from ..formats.errors import NotAnArchive
 from ..stages.archive_source import ArchiveSource, read_preamble
 from ..stages.errors import ConfigurationError, KleidiaError
 from .engine import Pipeline, in_thread
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Most archives that a listing shows (specification, Timeouts and Limits).
 MAX_LISTED = 1000
+#: What the name of an archive ends with; nothing else is listed or deleted.
+SUFFIX = ".enc"
 #: How long a presigned URL works (likewise).
 URL_EXPIRES = timedelta(hours=1)
 
@@ -53,7 +55,7 @@ class ArchiveInfo:
 async def list_archives(store: Store, *, limit: int = MAX_LISTED) -> list[ArchiveInfo]:
     """The archives under the store's prefix, newest first, at most ``limit``. Raises the ``StoreError`` tree."""
     async with open_store(store) as target:
-        found = [info async for info in target.list(target.prefix) if info.name.endswith(".enc")]
+        found = [info async for info in target.list(target.prefix) if info.name.endswith(SUFFIX)]
     found.sort(key=lambda info: (info.modified, info.name), reverse=True)
     return [ArchiveInfo(info.name, info.size, info.modified, _type_of(info.name)) for info in found[:limit]]
 
@@ -68,17 +70,18 @@ async def inspect(name: str, store: Store) -> tuple[ObjectInfo, Preamble]:
 
 
 async def delete(name: str, store: Store) -> None:
-    """Remove an archive; anything else under the prefix is refused. Raises the ``StoreError`` tree."""
+    """Remove what a listing shows, damaged or not.
+
+    Raises ``NotAnArchive`` for a name that no archive has, and the ``StoreError`` tree.
+    """
     async with open_store(store) as target:
         full = full_name(target, name)
-        try:
-            info, _ = await read_preamble(target, full)
-        except ArchiveError:
-            # A damaged archive may go, if it has the name of one of ours.
-            if not _type_of(full):
-                raise
-            info = await target.head(full)
-        await target.delete(full, pin=info)
+        if not full.endswith(SUFFIX):
+            raise NotAnArchive(
+                f"{full} is no kleidia-backup archive: its name does not end with {SUFFIX}.",
+                hint="Only what `kleidia-backup list` shows is deleted.",
+            )
+        await target.delete(full, pin=await target.head(full))
 
 
 async def presign(name: str, store: Store, *, expires: timedelta = URL_EXPIRES) -> str:

@@ -165,6 +165,15 @@ async def test_foreign_files_are_not_deleted(system: System) -> None:
         await delete("thesis.txt", system.store)
 
 
+async def test_what_is_listed_can_be_deleted(system: System) -> None:
+    """Also what is damaged and has a name that somebody chose."""
+    (system.directory / "backups").mkdir()
+    for name in ("monday.enc", "backup-full-20260101-000000.enc"):
+        (system.directory / "backups" / name).write_text("damaged")
+        await delete(name, system.store)
+    assert system.archives() == []
+
+
 async def test_second_backup_to_the_same_name(system: System) -> None:
     """The first one is not touched."""
     await backup(vault=system.vault, store=system.store, password=PASSWORD, name="mine.enc")
