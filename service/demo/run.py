@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +25,7 @@ from .processes import recorded
 from .servers import Servers, start_servers, stop_servers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import ExitStack
 
     from ...pipeline.report import BackupReport, OnProgress, RestoreReport
@@ -223,20 +225,50 @@ def start(stack: ExitStack, keep: Path | None) -> Demo:
         stack.callback(demo.servers.stop)
         return demo
     keep = keep.resolve()
-    if keep.exists() and any(keep.iterdir()):
-        raise ConfigurationError(
-            f"{keep} is not empty.",
-            hint=f"Name another directory; `kleidia-backup demo --stop {keep}` ends servers that run there.",
-        )
-    keep.mkdir(parents=True, exist_ok=True)
+    with _writing(keep):
+        if keep.exists() and any(keep.iterdir()):
+            raise ConfigurationError(
+                f"{keep} is not empty.",
+                hint=f"Name another directory; `kleidia-backup demo --stop {keep}` ends servers that run there.",
+            )
+        (keep / "servers").mkdir(parents=True, exist_ok=True)
     demo = Demo.start(keep / "servers", detached=True)
-    demo.write_configuration(keep)
+    try:
+        with _writing(keep):
+            demo.write_configuration(keep)
+    except BaseException:
+        demo.servers.stop()
+        raise
     return demo
 
 
+@contextmanager
+def _writing(keep: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigurationError(
+            f"{keep}, the directory of --keep, cannot be written: {exc.strerror}.", hint="Name another directory."
+        ) from exc
+
+
 def stop(directory: Path) -> list[str]:
-    """End the servers that ``--keep`` let run in a directory; their names."""
-    return stop_servers(directory.resolve() / "servers")
+    """End the servers that ``--keep`` let run in a directory; their names.
+
+    Raises ``ConfigurationError`` when they belong to somebody else.
+    """
+    servers = directory.resolve() / "servers"
+    try:
+        ours = os.geteuid() in {0, servers.stat().st_uid}
+    except PermissionError:
+        ours = False
+    except OSError:  # there is nothing
+        return []
+    if not ours:
+        raise ConfigurationError(
+            f"The demo in {directory} was started by another user.", hint="Stop it as that user, or as root."
+        )
+    return stop_servers(servers)
 
 
 def running(directory: Path) -> bool:
