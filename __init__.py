@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from .formats.errors import ArchiveError, DamagedArchive, KleidiaError, WrongPassword
     from .pipeline.archives import check_connections, delete, download, inspect, list_archives, presign
     from .pipeline.backup import backup
+    from .pipeline.plan import plan_restore
+    from .pipeline.plan_report import RestorePlan
     from .pipeline.report import BackupReport, Progress, RestoreReport, UndoReport, VerifyReport
     from .pipeline.restore import restore
     from .pipeline.undo import dismiss_restore, undo_restore
-    from .pipeline.verify import verify
+    from .pipeline.verify import verify, verify_password
     from .stages.errors import (
         ConfigurationError,
         DatabaseError,
@@ -34,10 +36,12 @@ _MODULES = {
     "formats.errors": ("ArchiveError", "DamagedArchive", "KleidiaError", "WrongPassword"),
     "pipeline.archives": ("check_connections", "delete", "download", "inspect", "list_archives", "presign"),
     "pipeline.backup": ("backup",),
+    "pipeline.plan": ("plan_restore",),
+    "pipeline.plan_report": ("RestorePlan",),
     "pipeline.report": ("BackupReport", "Progress", "RestoreReport", "UndoReport", "VerifyReport"),
     "pipeline.restore": ("restore",),
     "pipeline.undo": ("dismiss_restore", "undo_restore"),
-    "pipeline.verify": ("verify",),
+    "pipeline.verify": ("verify", "verify_password"),
     "stages.errors": (
         "ConfigurationError",
         "DatabaseError",
@@ -66,6 +70,7 @@ __all__ = [
     "KubernetesAuth",
     "PostgresSettings",
     "Progress",
+    "RestorePlan",
     "RestoreReport",
     "Root",
     "S3Settings",
@@ -85,10 +90,12 @@ __all__ = [
     "download",
     "inspect",
     "list_archives",
+    "plan_restore",
     "presign",
     "restore",
     "undo_restore",
     "verify",
+    "verify_password",
 ]
 
 
