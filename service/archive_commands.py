@@ -30,7 +30,7 @@ def inspect(invocation: Invocation) -> int:
         "stored": words.moment(info.modified),
         "format": f"V{header.version}",
         **tables.contents(header),
-        "SHA-256": header.checksum,
+        tables.SHA256: header.checksum,
         "note": "Nothing of this is proved before `kleidia-backup verify`.",
     }
     values = {"name": info.name, "size": info.size, "modified": info.modified, "header": header}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -21,19 +22,24 @@ if TYPE_CHECKING:
     from ..pipeline.report import BackupReport, RestoreReport, UndoReport, VerifyReport
 
 
-def facts(title: str, pairs: Mapping[str, str]) -> Table:
-    """Names and values, one pair a line."""
-    made = Table(title=Text(words.printable(title), style="bold"), title_justify="left", box=None, show_header=False)
+#: The checksum in an archive's header: not that of the file.
+SHA256 = "SHA-256 of the ciphertext"
+
+
+def facts(title: str, pairs: Mapping[str, str]) -> RenderableType:
+    """Names and values, one pair a line, below a title."""
+    made = Table(box=None, show_header=False)
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in pairs.items():
         made.add_row(name, Text(words.printable(value)))
-    return made
+    # Not the table's own title, which would be as narrow as the table.
+    return Group(Text(words.printable(title), style="bold", no_wrap=True, overflow="ignore"), made)
 
 
 def backed_up(report: BackupReport) -> Iterator[RenderableType]:
     """What a backup made."""
-    pairs = {"archive": f"{report.name}, {words.size(report.size)}", "SHA-256": report.checksum}
+    pairs = {"archive": f"{report.name}, {words.size(report.size)}", SHA256: report.checksum}
     if report.backup_type != "vault":
         pairs["database"] = f"{words.size(report.sql_bytes)} of SQL"
     if report.without_rows:
@@ -128,9 +134,9 @@ def checks(found: Sequence[Check]) -> Iterator[RenderableType]:
 
 
 def table(first: str, *others: str) -> Table:
-    """An empty table with these columns; the first holds names, the others numbers."""
+    """An empty table with these columns; the first holds names, which stay whole, the others numbers."""
     made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    made.add_column(first, overflow="fold")
+    made.add_column(first, no_wrap=True)
     for name in others:
         made.add_column(name, justify="right", no_wrap=True)
     return made

@@ -17,7 +17,7 @@ from .progress import Bars, Lines, Nothing, View
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from ..pipeline.job import Logger
 
@@ -101,11 +101,22 @@ def _show(shown: Iterable[RenderableType]) -> None:
             from rich.console import Console
 
             console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH)
+            room = console.width
+        console.width = max(room, _needed(console, each))
         with console.capture() as captured:
-            console.print(each)
+            console.print(each, crop=False)
         # Without the blanks that fill each line: they make a mess of what is copied or piped.
         sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().strip("\n").split("\n")))
     sys.stdout.flush()
+
+
+def _needed(console: Console, shown: RenderableType) -> int:
+    """Columns without which a table would lose letters of a name; the terminal wraps what it has no room for."""
+    from rich.table import Table
+
+    if not isinstance(shown, Table) or not all(column.no_wrap for column in shown.columns):
+        return 0
+    return console.measure(shown, options=console.options.update_width(_WIDTH)).maximum
 
 
 def _write_json(values: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from kleidia_backup.cli import main
 from kleidia_backup.formats.v1 import Header
 from kleidia_backup.pipeline.engine import StageSnapshot
 from kleidia_backup.pipeline.report import BackupReport, Phase, Progress, RestoreReport, VerifyReport
@@ -137,7 +139,7 @@ def reporting(monkeypatch: pytest.MonkeyPatch, configured: Callable[[str], Path]
         monkeypatch.setattr(f"kleidia_backup.service.job_commands.{function}", library)
 
     calls: list[Any] = []
-    answer.calls = calls  # type: ignore[attr-defined]
+    answer.calls = calls  # type: ignore[union-attr]
     return answer
 
 
@@ -175,17 +177,36 @@ def test_a_backup_is_summed_up(reporting: Any, call: Call) -> None:
     assert (shown.status, shown.err) == (0, "")
     assert shown.out.splitlines() == [
         "Backup complete (full)",
-        " archive   backups/backup-full-20260117-120005.enc, 3.0 MiB",
-        " SHA-256   " + "ab" * 32,
-        " database  12.0 MiB of SQL",
-        " secrets   1,234 (3 deleted)",
-        " time      10.5 s (prepare 0.5 s, backup 10.0 s)",
+        " archive                    backups/backup-full-20260117-120005.enc, 3.0 MiB",
+        " SHA-256 of the ciphertext  " + "ab" * 32,
+        " database                   12.0 MiB of SQL",
+        " secrets                    1,234 (3 deleted)",
+        " time                       10.5 s (prepare 0.5 s, backup 10.0 s)",
         "",
         " where the time went    busy   waiting for input   waiting for output",
         " ────────────────────────────────────────────────────────────────────",
         " pg_dump               6.0 s               0.0 s                4.0 s",
         "",
     ]
+
+
+def test_names_and_titles_stay_whole_on_a_narrow_terminal(
+    call: Call, configured: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is copied from a listing is a name; nothing breaks a line but the terminal."""
+    configured('[store]\ntype = "directory"\npath = "."\n[database]\nhost = "db"\n')
+    names = ["backup-full-20260117-120005.enc", "a-name-that-somebody-chose-for-it-before-the-upgrade.enc"]
+    for name in names:
+        Path(name).touch()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "20")
+    for arguments, expected in (("list", names), ("config", ["The configuration can be used"])):
+        monkeypatch.setattr("sys.stdout", Screen())
+        assert main([arguments]) == 0
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", sys.stdout.getvalue())  # type: ignore[union-attr]
+        for text in expected:
+            assert re.search(rf"^ *{re.escape(text)}( |$)", shown, re.MULTILINE)
+        assert "…" not in shown
 
 
 def test_a_backup_as_json(reporting: Any, call: Call) -> None:
