@@ -122,7 +122,11 @@ def _add_jobs(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
         action=argparse.BooleanOptionalAction,
         help="back up the rows of the audit tables, or not (default: as configured, else yes)",
     )
-    backup.add_argument("--name", help="the archive's name, without the prefix (default: made from type and time)")
+    backup.add_argument(
+        "--name",
+        type=_new_archive,
+        help="the archive's name, without the prefix; it ends with .enc (default: made from type and time)",
+    )
     backup.add_argument(
         "--allow-unreadable", action="store_true", help="make the archive even without secrets that cannot be read"
     )
@@ -164,7 +168,7 @@ def _add_archives(command: Callable[[str, str], argparse.ArgumentParser]) -> Non
     delete.add_argument("--yes", action="store_true", help="do not ask before removing")
     download = command("download", "copy an archive into a file; it stays encrypted")
     _add_name(download)
-    download.add_argument("file", type=Path, metavar="FILE", help="the file to make; it must not exist")
+    download.add_argument("file", type=_file, metavar="FILE", help="the file to make; it must not exist")
     _add_name(command("url", "print a URL from which anybody can download the encrypted archive for one hour"))
 
 
@@ -182,7 +186,11 @@ def _add_others(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
 
 def _add_name(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     parser.add_argument(
-        "name", metavar="NAME", nargs=nargs, help="the archive's name as `list` shows it; the prefix may be left out"
+        "name",
+        metavar="NAME",
+        nargs=nargs,
+        type=_archive,
+        help="the archive's name as `list` shows it; the prefix may be left out",
     )
 
 
@@ -196,10 +204,27 @@ def _check(parsed: argparse.Namespace) -> argparse.Namespace:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("it must be 1 at least")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("it must be a whole number, 1 at least")
+    return int(text)
+
+
+def _archive(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def _new_archive(text: str) -> str:
+    if not text.endswith(".enc") or not text.isprintable():
+        raise argparse.ArgumentTypeError("it must end with .enc, or `list` would not show it, and be printable")
+    return text
+
+
+def _file(text: str) -> Path:
+    if text in {"", "-"}:
+        raise argparse.ArgumentTypeError("it must be a file, for an archive goes to no terminal or pipe")
+    return Path(text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from ..pipeline.archives import inspect
 from ..pipeline.backup import backup as back_up
 from ..pipeline.restore import restore as bring_back
 from ..pipeline.verify import verify as read_all
-from ..stages.errors import ConfigurationError
 from . import tables, words
 from .ask import confirm
 from .commands import Invocation, needed
@@ -26,10 +25,6 @@ def backup(invocation: Invocation) -> int:
     """Back up what ``--type`` says; exit status 8 when some secrets could not be read and that was allowed."""
     given, config = invocation.arguments, invocation.config
     database, vault = invocation.database, invocation.vault
-    if given.name is not None and not given.name.endswith(".enc"):
-        raise ConfigurationError(
-            "The name of an archive must end with .enc, or `list` would not show it.", hint="Correct --name."
-        )
     if given.type != "vault":
         needed(database, config, "database", "The database", "Or back up the vault alone, by --type vault.")
     if given.type != "database":

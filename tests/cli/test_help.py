@@ -99,6 +99,13 @@ def test_global_options_stand_before_or_behind_the_command() -> None:
         ["backup", "--pass", "x"],
         ["backup", "--password-file", "x", "--ask-password"],
         ["list", "too", "much"],
+        ["verify", ""],
+        ["restore", " ", "--yes"],
+        ["download", "x.enc", "-"],
+        ["backup", "--name", ""],
+        ["backup", "--name", "monday"],
+        ["backup", "--name", "mon\x1b[2Jday.enc"],
+        ["backup", "--name", "mon\nday.enc"],
     ],
 )
 def test_arguments_that_cannot_be_understood(arguments: list[str], call: Call) -> None:
@@ -112,6 +119,20 @@ def test_arguments_that_cannot_be_understood(arguments: list[str], call: Call) -
     assert (told.status, told.err) == (2, "")
     assert set(told.json["error"]) == {"type", "message", "hint", "exit_code"}
     assert (told.json["error"]["type"], told.json["error"]["exit_code"]) == ("UsageError", 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("demo --keys abc", "argument --keys: it must be a whole number, 1 at least."),
+        ("demo --keys 0", "argument --keys: it must be a whole number, 1 at least."),
+        ("backup --name monday", "argument --name: it must end with .enc, or `list` would not show it"),
+        ("download x.enc -", "argument FILE: it must be a file"),
+    ],
+)
+def test_what_is_wrong_with_an_argument_is_said(arguments: str, said: str, call: Call) -> None:
+    """In words for people."""
+    assert f"error: {said}" in call(*arguments.split()).err
 
 
 def test_a_password_given_as_an_argument_is_not_repeated(call: Call) -> None:

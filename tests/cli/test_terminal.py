@@ -139,7 +139,7 @@ def reporting(monkeypatch: pytest.MonkeyPatch, configured: Callable[[str], Path]
         monkeypatch.setattr(f"kleidia_backup.service.job_commands.{function}", library)
 
     calls: list[Any] = []
-    answer.calls = calls  # type: ignore[union-attr]
+    answer.calls = calls  # type: ignore[attr-defined]
     return answer
 
 
@@ -391,10 +391,3 @@ def test_no_job_fails_because_nobody_reads_its_progress_or_log(reporting: Any, m
     log.info("event", number=1)
     terminal.warn("a warning")
     terminal.failed("Kind", "message", "hint", 1, ValueError())
-
-
-def test_an_archive_that_would_not_be_listed_is_not_made(reporting: Any, call: Call) -> None:
-    """``list`` shows names that end with .enc."""
-    reporting("back_up", _backup_report())
-    refused = call("backup", "--name", "monday")
-    assert (refused.status, ".enc" in refused.err, reporting.calls) == (2, True, [])
