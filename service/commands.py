@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..stages.errors import ConfigurationError, InternalError, KleidiaError, UnfinishedRestore
+from ..stages.errors import ArchiveError, ConfigurationError, InternalError, KleidiaError, UnfinishedRestore
 from .config import Config, load
 from .exit_codes import documented, exit_code
 from .stopping import Stopped, Stopper
@@ -123,7 +123,8 @@ def run(arguments: Namespace) -> int:
                 hint = exc.__cause__.hint
             return terminal.failed("Stopped", message, hint, exc.exit_code, exc)
         except KleidiaError as exc:
-            return terminal.failed(documented(type(exc)), exc.message, exc.hint, exit_code(type(exc)), exc)
+            message = f"{exc.message} Nothing was changed." if _before_writing(invocation, exc) else exc.message
+            return terminal.failed(documented(type(exc)), message, exc.hint, exit_code(type(exc)), exc)
         except Exception as exc:  # noqa: BLE001 - the last resort: an operator sees a message, not a traceback
             return terminal.failed(
                 InternalError.__name__,
@@ -176,6 +177,14 @@ def _left(invocation: Invocation) -> str:
         if last.phase == "undo":
             return "Secrets were being put back." if invocation.arguments.undo else "The database is as before."
     return _LEFT.get(command, "Nothing was changed.")
+
+
+def _before_writing(invocation: Invocation, error: KleidiaError) -> bool:
+    """Whether a restore failed because of its archive, and in the reading that comes before all writing."""
+    given, last = invocation.arguments, invocation.last
+    reading = last is None or last.phase in {"prepare", "verify"}
+    told = "othing was " in str(error)
+    return given.command == "restore" and not given.dry_run and isinstance(error, ArchiveError) and reading and not told
 
 
 def needed(part: T | None, config: Config, section: str, what: str, hint: str = "") -> T:

@@ -40,6 +40,7 @@ def config(invocation: Invocation) -> int:
     pairs = {
         "file": str(invocation.config.file or "none: environment variables only"),
         "store": "" if store is None else getattr(store, "where", "") or str(getattr(store, "path", "")),
+        "bucket": getattr(store, "bucket", ""),
         "prefix": "" if store is None else store.prefix,
         "database": "" if database is None else database.where(),
         "vault": "" if vault is None else f"{vault.address}: {', '.join(str(root) for root in vault.roots)}",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kleidia_backup.pipeline.report import Progress
 from kleidia_backup.service import ask
 from kleidia_backup.service.exit_codes import EXIT_CODES, documented, exit_code
 from kleidia_backup.stages import errors
@@ -126,6 +127,25 @@ def test_what_nobody_expected_is_a_bug_of_ours(failing: Callable[[BaseException]
     assert call("verify", "x", "--json").json["error"]["type"] == "InternalError"
 
 
+@pytest.mark.parametrize(
+    ("phase", "certain"), [(None, True), ("verify", True), ("restore", False), ("commit", False), ("undo", False)]
+)
+def test_a_restore_that_its_archive_stops_says_that_nothing_was_changed(
+    phase: Any, certain: bool, failing: Callable[[BaseException], None], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as that is certain: before the first writing."""
+    failing(RuntimeError())
+
+    async def restore(*_: Any, on_progress: Callable[[Progress], None], **__: Any) -> None:
+        if phase:
+            on_progress(Progress(phase=phase, seconds=1.0))
+        raise errors.WrongPassword("Wrong.", hint="Another.")
+
+    monkeypatch.setattr("kleidia_backup.service.job_commands.bring_back", restore)
+    told = call("restore", "x", "--yes")
+    assert (told.status, "error: Wrong. Nothing was changed.\n" in told.err) == (4, certain)
+
+
 def test_verbose_shows_the_traceback(failing: Callable[[BaseException], None], call: Call) -> None:
     """On stderr, before the message; stdout stays as it is without."""
     failing(errors.StoreFull("Full.", hint="Make room."))
@@ -167,11 +187,18 @@ def test_the_example_is_printed_and_the_configuration_shown(call: Call, configur
     configured(
         f'[database]\nhost = "db"\nname = "app"\npassword = "{CANARY}"\n'
         f'[vault]\naddress = "http://v:8200"\n[[vault.roots]]\nmount = "secret"\n[vault.auth]\ntoken = "{CANARY}"\n'
-        f'[store]\nbucket = "b"\nprefix = "p/"\naccess_key_id = "a"\nsecret_access_key = "{CANARY}"\n'
+        f'[store]\nbucket = "a-bucket"\nprefix = "p/"\naccess_key_id = "a"\nsecret_access_key = "{CANARY}"\n'
     )
     shown = call("config")
     assert shown.status == 0
-    for part in ("kleidia-backup.toml", "database app at db:5432", "http://v:8200: secret/", "AWS S3", "p/"):
+    for part in (
+        "kleidia-backup.toml",
+        "database app at db:5432",
+        "http://v:8200: secret/",
+        "AWS S3",
+        "p/",
+        "a-bucket",
+    ):
         assert part in shown.out
     assert CANARY not in shown.everything + call("config", "--json", "--verbose").everything
 
