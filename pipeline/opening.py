@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..formats.secret import Secret
     from ..formats.v1 import Header, Preamble
     from ..stages.stores.base import ObjectInfo, ObjectStore
+    from ..stages.stores.directory import DirectorySettings
+    from ..stages.stores.s3_settings import S3Settings
     from .engine import Edge
     from .job import Job
 
@@ -94,7 +96,7 @@ async def open_archive(store: ObjectStore, name: str, password: str) -> OpenArch
     return OpenArchive(store, info, preamble, await in_thread(derive_key, password, preamble.salt))
 
 
-def full_name(store: ObjectStore, name: str) -> str:
+def full_name(store: ObjectStore | S3Settings | DirectorySettings, name: str) -> str:
     """An archive's name in the store, given with or without the store's prefix."""
     # With a prefix that is no folder, such as "backup-", a short name may begin like it.
     prefix = store.prefix if "/" in store.prefix else f"{store.prefix}backup-"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..pipeline import archives
+from ..pipeline.opening import full_name
 from . import tables, words
 from .ask import confirm
 
@@ -40,11 +41,10 @@ def inspect(invocation: Invocation) -> int:
 def delete(invocation: Invocation) -> int:
     """Remove an archive, after asking."""
     store, given = invocation.store, invocation.arguments
-    confirm(f"{words.printable(given.name)} will be deleted. This cannot be undone.", yes=given.yes)
+    name = full_name(store, given.name)
+    confirm(f"{words.printable(name)} will be deleted. This cannot be undone.", yes=given.yes)
     invocation.job(lambda _: archives.delete(given.name, store))
-    return invocation.terminal.result(
-        {"name": given.name, "deleted": True}, [f"{words.printable(given.name)} is deleted."]
-    )
+    return invocation.terminal.result({"name": name, "deleted": True}, [f"{words.printable(name)} is deleted."])
 
 
 def download(invocation: Invocation) -> int:
@@ -56,7 +56,7 @@ def download(invocation: Invocation) -> int:
         ),
         "downloading",
     )
-    values = {"name": given.name, "file": given.file, "size": size}
+    values = {"name": full_name(store, given.name), "file": given.file, "size": size}
     return invocation.terminal.result(values, [f"{words.printable(given.file)}: {words.size(size)}, still encrypted."])
 
 
@@ -64,5 +64,6 @@ def url(invocation: Invocation) -> int:
     """Print a URL that anybody can download the (encrypted) archive from for an hour."""
     store, given = invocation.store, invocation.arguments
     found = invocation.job(lambda _: archives.presign(given.name, store))
-    values = {"name": given.name, "url": found, "expires_at": datetime.now(UTC) + archives.URL_EXPIRES}
+    name = full_name(store, given.name)
+    values = {"name": name, "url": found, "expires_at": datetime.now(UTC) + archives.URL_EXPIRES}
     return invocation.terminal.result(values, [found])

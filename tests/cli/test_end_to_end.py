@@ -155,7 +155,8 @@ def test_the_whole_life_of_an_archive(
     assert (verified["rows"], verified["secrets"], verified["sql_bytes"]) == (201, 6, made["sql_bytes"])
 
     copy = tmp_path / "copy.enc"
-    assert run("download", name, copy, "--json").json["size"] == made["size"] == copy.stat().st_size
+    downloaded = run("download", short, copy, "--json").json
+    assert (downloaded["name"], downloaded["size"]) == (name, copy.stat().st_size) == (name, made["size"])
     again = run("download", name, copy)
     assert (again.status, again.out) == (2, "")
 
@@ -164,6 +165,7 @@ def test_the_whole_life_of_an_archive(
         assert url.status == 0, url.everything
         with urllib.request.urlopen(url.out.strip()) as answer:
             assert answer.read() == copy.read_bytes()
+        assert run("url", short, "--json").json["name"] == name
     else:
         assert url.status == 2
 
@@ -178,7 +180,8 @@ def test_the_whole_life_of_an_archive(
     assert installation.content() == before
 
     assert run("delete", name).status == 9
-    assert run("delete", name, "--yes", "--json").json["deleted"] is True
+    deleted = run("delete", short, "--yes", "--json").json
+    assert (deleted["name"], deleted["deleted"]) == (name, True)
     assert run("list").out == "There are no archives.\n"
     for each in ("inspect", "verify", "url"):
         assert run(each, name).status == 7
