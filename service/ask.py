@@ -5,8 +5,13 @@ from __future__ import annotations
 import getpass
 import sys
 import warnings
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from ..stages.errors import ConfigurationError, KleidiaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class NotConfirmed(KleidiaError):
@@ -24,7 +29,9 @@ def confirm(question: str, *, yes: bool, option: str = "--yes") -> None:
         )
     sys.stderr.write(f"{question}\nType yes to go on: ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() != "yes":
+    with _line_ended():
+        answer = sys.stdin.readline()
+    if answer.strip().lower() != "yes":
         raise NotConfirmed("Not confirmed. Nothing was changed.", hint=f"Answer yes, or give {option}.")
 
 
@@ -44,9 +51,20 @@ def ask_password(prompt: str, *, twice: bool) -> str:
     return password
 
 
+@contextmanager
+def _line_ended() -> Iterator[None]:
+    """End the question's line when Ctrl-C does not, so that a message begins on one of its own."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with suppress(OSError):
+            sys.stderr.write("\n")
+        raise
+
+
 def _hidden(prompt: str) -> str:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _line_ended():
             warnings.simplefilter("error", getpass.GetPassWarning)  # never read it with echo
             return getpass.getpass(prompt, stream=None)
     except (EOFError, getpass.GetPassWarning):

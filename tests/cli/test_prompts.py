@@ -136,9 +136,14 @@ def test_ctrl_c_leaves_a_prompt_with_the_terminal_as_it_was(terminal: Callable[.
     assert session.hides()
     session.type("\x03")
     assert session.end() == 130
-    assert "error: Stopped by Ctrl-C. Nothing was changed." in session.text
+    assert "\nerror: Stopped by Ctrl-C. Nothing was changed." in session.text
     assert "Traceback" not in session.text
     assert not session.hides()
+    session = terminal("delete", "x.enc")
+    session.expect("Type yes to go on: ")
+    session.type("\x03")
+    assert session.end() == 130
+    assert "\nerror: Stopped by Ctrl-C." in session.text
 
 
 @pytest.mark.parametrize("empty", ["\n", "\x04"])
