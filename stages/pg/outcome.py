@@ -25,7 +25,21 @@ _CONNECT = 5
 
 _LINE = re.compile(r"^psql:<stdin>:(\d+): (.*)$", re.MULTILINE)
 _LOST = re.compile(r"server closed the connection|connection to server was lost|terminating connection|SSL SYSCALL")
-_VALUE = re.compile(r"(invalid input (?:syntax|value) [^:]*|value) ?:? \".*", re.DOTALL)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"?')
+#: What may stand before a quoted name; anything else that is quoted may be a value from a row.
+_NAMED = re.compile(
+    r"(?:\.|\b(?:(?:relation|(?:foreign )?table|view|index|sequence|column|constraint|type|domain|enum|role|user|schema"
+    r"|function|procedure|aggregate|operator|language|extension|database|collation|trigger|policy|rule|parameter"
+    r"|tablespace|publication|subscription|server|wrapper|method|configuration|dictionary|encoding|partition|file"
+    r"|library|attribute|statistics|owner|to|of) ))$",
+    re.IGNORECASE,
+)
+
+#: What to do about a lock that another session holds.
+LOCKED = (
+    "Another session holds a lock: stop the application, or end what pg_locks and pg_stat_activity show; "
+    "lock_timeout in the settings says how long to wait."
+)
 
 _HINTS = (
     ("out of shared memory", "Raise max_locks_per_transaction on the server: a restore locks every object at once."),
@@ -37,6 +51,7 @@ _HINTS = (
     ("unrecognized configuration parameter", "The archive comes from a newer PostgreSQL: restore it on such a server."),
     ("No space left on device", "Free space on the server."),
     ("deadlock detected", "Stop the application during the restore."),
+    ("due to lock timeout", f"Nothing was changed. {LOCKED}"),
 )
 
 
@@ -56,10 +71,27 @@ def explain(settings: PostgresSettings, status: int, said: str, before: int = 0)
         return RestoreFailed(f"psql {how}{': ' + last if last else ''}.", hint="Nothing was changed. Try again.")
     match = found[0]
     where = int(match.group(1)) - before
-    reason = _VALUE.sub(r"\1", re.sub(r"^[A-Z]+:\s*", "", match.group(2)))
+    reason = without_values(re.sub(r"^[A-Z]+:\s*", "", match.group(2)))
     hint = next((hint for text, hint in _HINTS if text in said), "Nothing was changed.")
     place = f" at line {where} of the archive's SQL" if where > 0 else ""
     return RestoreFailed(f"PostgreSQL refused the restore{place}: {reason}{_details(said)}.", hint=hint)
+
+
+def without_values(message: str) -> str:
+    """What the server says, up to the first quoted text that is not a name: it may be a value from a row."""
+    for match in _QUOTED.finditer(message):
+        if not _NAMED.search(message[: match.start()]):
+            return message[: match.start()].removesuffix(" at or near ").rstrip(" :")
+    return message
+
+
+def uncertain(failure: DatabaseError, transaction: str) -> DatabaseError:
+    """The same failure, when the server did not say that the transaction was rolled back."""
+    return type(failure)(
+        failure.message,
+        hint="Part of it may be committed; ask the server when it can be reached: "
+        f"SELECT txid_status({transaction}); says aborted when nothing was changed.",
+    )
 
 
 def _details(said: str) -> str:

@@ -191,7 +191,8 @@ BEGIN
             EXCEPTION WHEN OTHERS THEN
                 IF r.kind <> 'not null' THEN  -- it goes with its column, or with a key
                     INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
-                        'The preserved table %s keeps the %s %s of the archive: %s.', k.rel, r.kind, r.name, SQLERRM));
+                        'The preserved table %s keeps the %s %s of the archive: %s.', k.rel, r.kind, r.name,
+                        chr(31) || SQLERRM));
                 END IF;
             END;
         END LOOP;
@@ -226,7 +227,7 @@ BEGIN
                 EXECUTE r.make;
             EXCEPTION WHEN OTHERS THEN
                 INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
-                    'The preserved table %s lost its %s %s: %s.', k.rel, r.kind, r.name, SQLERRM));
+                    'The preserved table %s lost its %s %s: %s.', k.rel, r.kind, r.name, chr(31) || SQLERRM));
             END;
         END LOOP;
         DELETE FROM pg_temp.kleidia_now;
@@ -248,7 +249,7 @@ BEGIN
             END LOOP;
         EXCEPTION WHEN OTHERS THEN
             INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
-                'The view %s, which the archive does not have, was lost: %s.', r.rel, SQLERRM));
+                'The view %s, which the archive does not have, was lost: %s.', r.rel, chr(31) || SQLERRM));
         END;
     END LOOP;
     FOR r IN SELECT rel FROM (SELECT * FROM pg_temp.kleidia_dependent WHERE kind = 'm' AND populated
@@ -257,7 +258,7 @@ BEGIN
             EXECUTE format('REFRESH MATERIALIZED VIEW %s', r.rel);
         EXCEPTION WHEN OTHERS THEN
             INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
-                'The materialized view %s could not be refreshed: %s.', r.rel, SQLERRM));
+                'The materialized view %s could not be refreshed: %s.', r.rel, chr(31) || SQLERRM));
         END;
     END LOOP;
 
@@ -284,7 +285,7 @@ BEGIN
                 EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %s %s', r.rel, r.name, r.definition);
             EXCEPTION WHEN OTHERS THEN
                 INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
-                    'The foreign key %s of %s could not be made again: %s.', r.name, r.rel, SQLERRM));
+                    'The foreign key %s of %s could not be made again: %s.', r.name, r.rel, chr(31) || SQLERRM));
             END;
             CONTINUE;
         END;
@@ -298,6 +299,9 @@ BEGIN
     END LOOP;
 END $kleidia$;
 """
+
+#: What precedes an error of the server in a warning of ours: its text may quote a value.
+SERVER_SAID = "\x1f"
 
 #: A line for each warning, after a literal that marks it.
 WARNINGS = "SELECT :mark || translate(message, E'\\n\\r', '  ') FROM pg_temp.kleidia_warning ORDER BY n;\n"

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ...pipeline.engine import Inlet, in_thread
-from ..errors import DatabaseError, RestoreFailed
+from ..errors import DatabaseError, DatabaseUnreachable, RestoreFailed
 from . import outcome, process
 from .filter import DumpFilter
 from .preflight import check_restore
 from .preserve import plan
-from .preserve_sql import WARNINGS
+from .preserve_sql import SERVER_SAID, WARNINGS
 from .settings import PostgresSettings, Table, quote_literal
 
 if TYPE_CHECKING:
@@ -91,7 +91,14 @@ class PsqlSession:
             await self._write(f"\n\\unrestrict {key}\n\\o\n".encode())
             await self._write(self._marker("executed", "pg_catalog.txid_current()").encode())
 
-        if await self._until("executed", feed) != self._transaction:
+        try:
+            executed = await self._until("executed", feed)
+        except (RestoreFailed, DatabaseUnreachable) as exc:
+            await self._child.end()
+            if await outcome.end_backend(self.settings, self._name, self._transaction):
+                raise
+            raise outcome.uncertain(exc, self._transaction) from exc.__cause__
+        if executed != self._transaction:
             raise RestoreFailed(
                 "The archive's SQL ended the transaction by itself: part of it may be committed.",
                 hint="Compare the database with a backup made before; this archive is not one of pg_dump's.",
@@ -202,7 +209,7 @@ class PsqlSession:
             self._output[:] = rest[-_LINE:]
             for number, line in enumerate(lines):
                 if line.startswith(warning):
-                    self.report.warnings.append(line[len(warning) :].decode())
+                    self.report.warnings.append(_warning(line[len(warning) :].decode()))
                 if line.startswith(marker):
                     self._output[:] = b"\n".join([*lines[number + 1 :], rest])
                     return line[len(marker) :].decode()
@@ -232,6 +239,12 @@ class PsqlSession:
             self._stdin = -1
         if not self.report.committed:
             self.report.rolled_back = await outcome.end_backend(self.settings, self._name, self._transaction)
+
+
+def _warning(text: str) -> str:
+    """A warning of ours; an error of the server in it is marked, and may quote values."""
+    ours, mark, error = text.partition(SERVER_SAID)
+    return f"{ours}{outcome.without_values(error.removesuffix('.'))}." if mark else text
 
 
 @asynccontextmanager

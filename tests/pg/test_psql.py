@@ -150,6 +150,35 @@ async def test_an_error_names_line_and_reason_but_no_row(db: Any) -> None:
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ('malformed array literal: "canary"', "malformed array literal"),
+        ('date/time field value out of range: "canary"', "date/time field value out of range"),
+        ('syntax error at or near "canary"', "syntax error"),
+        ('value "canary" is out of range for type integer', "value"),
+        ('invalid input value for enum public.mood: "canary ""x" y', "invalid input value for enum public.mood"),
+        ('column "a" of relation public."My T" is null', 'column "a" of relation public."My T" is null'),
+        ('new row for relation "t" violates check constraint "c"', None),
+        ('must be able to SET ROLE "owner"', None),
+    ],
+)
+async def test_quoted_values_are_cut_and_names_are_not(said: str, shown: str | None) -> None:
+    """Whatever the server complains about."""
+    assert outcome.without_values(said) == (shown or said)
+
+
+async def test_nothing_was_changed_is_said_only_when_the_server_says_so(
+    db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An archive that committed a part of itself, and failed afterwards, is not said to have changed nothing."""
+    monkeypatch.setattr(Guard, "let_through", lambda _self, piece: piece.data)
+    with pytest.raises(RestoreFailed, match=r"division by zero.*Part of it may be committed.*txid_status\(\d+\)"):
+        await db.restore([b"CREATE TABLE half (id int);\nCOMMIT;\nSELECT 1 / 0;\n"])
+    with pytest.raises(RestoreFailed, match=r"division by zero.*Nothing was changed"):
+        await db.restore([b"SELECT 1 / 0;\n"])
+
+
 async def test_what_blocks_a_drop_is_named(db: Any) -> None:
     """PostgreSQL's list of what depends on it is kept, and the hint says what to do."""
     db.execute("CREATE TABLE t (id int)", "CREATE VIEW later AS SELECT * FROM t")
