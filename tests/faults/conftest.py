@@ -9,7 +9,7 @@ import secrets
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,6 +22,7 @@ from kleidia_backup.service.demo.kv import Connection
 from kleidia_backup.service.demo.processes import start_process
 from kleidia_backup.service.demo.servers import OpenBaoServer, PostgresServer, S3Server
 
+from .killable import Killable, killable_process
 from .site import PART, PASSWORD, Database, Site, quick_key
 
 
@@ -77,7 +78,8 @@ def filled(
             stack.callback(one.remove)
             stack.callback(other.remove)
             bucket = small_parts_server.create_bucket(f"faults-{secrets.token_hex(6)}")
-            sites.append(Site(database, vault, one, other, bucket, client, tmp_path_factory.mktemp("state")))
+            state, store = (tmp_path_factory.mktemp(what) for what in ("state", "store"))
+            sites.append(Site(database, vault, one, other, bucket, client, state, store))
             sites[-1].fill()
         yield sites
 
@@ -85,6 +87,14 @@ def filled(
 @pytest.fixture(scope="session")
 async def sites(filled: list[Site]) -> list[Site]:
     """The three, each with the archive of its original, and wrecked."""
+    for site in filled:
+        await backup(
+            database=site.database.settings(),
+            vault=site.vault_settings(),
+            store=site.directory_settings(),
+            password=PASSWORD,
+            name=site.archive,
+        )
     with pytest.MonkeyPatch.context() as patch:
         hurry(patch)
         for site in filled:
@@ -93,7 +103,7 @@ async def sites(filled: list[Site]) -> list[Site]:
             site.wreck_vault()
             site.wrecked = site.state()
             await backed_up(site, "backup-wrecked.enc")
-            site.content = site.read("backup-wrecked.enc", quick_key(PASSWORD, b""))
+            site.content = site.read("backup-wrecked.enc")
             site.remove("backup-wrecked.enc")
     return filled
 
@@ -121,6 +131,14 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("kleidia_backup.stages.pg.psql.COMMIT_TIMEOUT", 0.5)
     patch.setattr("kleidia_backup.stages.pg.outcome.SETTLING", 0.5)
     patch.setattr("kleidia_backup.stages.pg.outcome.ENDING", 0.5)
+    patch.setattr("kleidia_backup.stages.vault.undo.SETTLE", 0.2)
+
+
+@pytest.fixture(scope="session")
+async def killable() -> AsyncIterator[list[Killable]]:
+    """A process for each site that runs jobs which can be killed."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(killable_process()) for _ in range(3)]
 
 
 @pytest.fixture

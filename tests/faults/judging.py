@@ -12,7 +12,7 @@ from kleidia_backup.pipeline.undo import undo_restore
 from kleidia_backup.stages.stores.s3 import S3Store
 from kleidia_backup.stages.vault.journal import unfinished
 
-from .site import PART, PASSWORD, PREFIX, SECRETS, Site, quick_key
+from .site import PART, PASSWORD, PREFIX, SECRETS, Site
 
 Job: TypeAlias = Literal["backup", "restore"]
 
@@ -101,7 +101,7 @@ async def _judge_backup(
     else:
         assert (keys, uploads) == ({mine}, [])
     for key in keys:
-        assert site.read(key.removeprefix(PREFIX), quick_key(PASSWORD, b"")) == content
+        assert site.read(key.removeprefix(PREFIX)) == content
         site.remove(key.removeprefix(PREFIX))
 
 

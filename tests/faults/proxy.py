@@ -28,16 +28,20 @@ Sender: TypeAlias = Literal["client", "server"]
 class Strike:
     """Where a fault strikes: at each of these messages once, or from the first of them on for ever.
 
-    Messages are numbered from 0. One that was struck does not count: its repetition has the same number.
+    Messages are numbered from 0; with ``only``, those of that name. One that was struck does not count: its repetition
+    has the same number.
     """
 
     places: set[int]
     ever: bool = False
+    only: str = ""
     passed: int = 0
     struck: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def due(self) -> bool:
+    def due(self, name: str) -> bool:
         """Whether the message that is there now is struck."""
+        if self.only not in {"", name}:
+            return False
         if self.ever:
             hit = self.passed >= min(self.places)
         else:
@@ -65,7 +69,7 @@ class HttpProxy(FaultProxy):
         """Answer one request."""
         self.trace.append(self.name(request))
         forward = partial(self._forward, request)
-        if self.plan is None or not self.plan[0].due():
+        if self.plan is None or not self.plan[0].due(self.trace[-1]):
             return await forward()
         return await self.plan[1](request, forward)
 
@@ -155,6 +159,11 @@ class Message:
     kind: str
     content: bytes
 
+    @property
+    def name(self) -> str:
+        """Its type; of a query and its end the first letters as well, such as ``Q COMMIT``."""
+        return f"{self.kind} {self.content[:6].decode('latin-1')}" if self.kind in {"Q", "C"} else self.kind
+
 
 class _Link:
     """One connection through the proxy: both ends."""
@@ -232,7 +241,7 @@ class PgProxy:
                     await self._break(link)
                 self.trace.append(Message(number, sender, kind, data[5:45]))
                 self.on_message(self.trace[-1])
-                if self.plan is not None and self.plan[1] == sender and self.plan[0].due():
+                if self.plan is not None and self.plan[1] == sender and self.plan[0].due(self.trace[-1].name):
                     self._dead = self.plan[0].ever
                     if self.plan[2] == "cut":
                         link.writer(sender).write(data[: len(data) // 2])

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from kleidia_backup import PostgresSettings, Root, S3Settings, TokenAuth, VaultSettings
+from kleidia_backup import DirectorySettings, PostgresSettings, Root, S3Settings, TokenAuth, VaultSettings
 from kleidia_backup.service.demo.kv import KvMount
 from kleidia_backup.service.demo.servers import Bucket, OpenBaoServer, PostgresServer
 from kleidia_backup.stages.vault.journal import dismiss, unfinished
@@ -59,6 +60,20 @@ def quick_key(password: str, salt: bytes) -> bytes:
 def _key(seed: str) -> str:
     """Five thousand characters that no compression makes less than half of."""
     return "".join(hashlib.sha512(f"{seed} {part}".encode()).hexdigest() for part in range(40))
+
+
+def contents(data: bytes, derive: Callable[[str, bytes], bytes]) -> tuple[list[str], Any]:
+    """What an archive holds, by code that is not the product's.
+
+    The SQL as sorted lines, for rows have no order, and without the random word of each dump.
+    """
+    assert data[:17] == b"KLEIDIA_BACKUP_V1"
+    start = 21 + int.from_bytes(data[17:21], "big")
+    nonce, sealed = data[start + 32 : start + 44], data[start + 44 :]
+    assert json.loads(data[21:start])["checksum"] == hashlib.sha256(sealed).hexdigest()
+    key = derive(PASSWORD, data[start : start + 32])
+    payload = json.loads(gzip.decompress(AESGCM(key).decrypt(nonce, sealed, None)))
+    return sorted(_RESTRICT.sub("", payload["database_sql"]).split("\n")), payload["vault_secrets"]
 
 
 @dataclass
@@ -113,6 +128,8 @@ class Site:
     s3: Any = field(repr=False)
     #: Where restores keep their journal.
     journal: Path
+    #: Holds the original again, sealed as a real backup is, for processes of their own.
+    directory: Path
     original: State = field(default=({}, {}), repr=False)
     wrecked: State = field(default=({}, {}), repr=False)
     #: What a backup of the wrecked system holds.
@@ -143,6 +160,10 @@ class Site:
             path_style=True,
             **(quick | changes),
         )
+
+    def directory_settings(self) -> DirectorySettings:
+        """Settings that lead to the directory."""
+        return DirectorySettings(self.directory, prefix=PREFIX)
 
     def secrets(self) -> dict[str, Any]:
         """Every secret."""
@@ -201,18 +222,9 @@ class Site:
         found = self.s3.list_multipart_uploads(Bucket=self.bucket.name).get("Uploads", [])
         return sorted(each["Key"] for each in found)
 
-    def read(self, name: str, key: bytes) -> tuple[list[str], Any]:
-        """What an archive holds, by code that is not the product's.
-
-        The SQL as sorted lines, for rows have no order, and without the random word of each dump.
-        """
-        data: bytes = self.s3.get_object(Bucket=self.bucket.name, Key=PREFIX + name)["Body"].read()
-        assert data[:17] == b"KLEIDIA_BACKUP_V1"
-        start = 21 + int.from_bytes(data[17:21], "big")
-        nonce, sealed = data[start + 32 : start + 44], data[start + 44 :]
-        assert json.loads(data[21:start])["checksum"] == hashlib.sha256(sealed).hexdigest()
-        payload = json.loads(gzip.decompress(AESGCM(key).decrypt(nonce, sealed, None)))
-        return sorted(_RESTRICT.sub("", payload["database_sql"]).split("\n")), payload["vault_secrets"]
+    def read(self, name: str, derive: Callable[[str, bytes], bytes] = quick_key) -> tuple[list[str], Any]:
+        """What an archive in the bucket holds; ``derive`` makes the key."""
+        return contents(self.s3.get_object(Bucket=self.bucket.name, Key=PREFIX + name)["Body"].read(), derive)
 
     def remove(self, name: str) -> None:
         """Delete an archive."""

@@ -1,0 +1,93 @@
+"""A process that runs jobs in forks of its own, each of which can be killed without paying for the imports again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from .judging import Job
+
+#: Reads a job and its arguments, says which process runs it, and how that ended.
+SCRIPT = """
+import os, pickle, sys, anyio
+from kleidia_backup import PostgresSettings, S3Settings, VaultSettings, backup, restore
+from kleidia_backup.stages.pg import dump, lock, preflight, psql
+from kleidia_backup.stages.stores import directory, s3
+from kleidia_backup.stages.vault import check, client, journal, sink, source, undo
+import kleidia_backup.pipeline.backup
+kleidia_backup.pipeline.backup.SMALLEST_S3_PART = 1
+jobs = {"backup": backup, "restore": restore}
+while True:
+    try:
+        job, arguments, options = pickle.load(sys.stdin.buffer)
+    except EOFError:
+        break
+    pid = os.fork()
+    if not pid:
+        try:
+            anyio.run(lambda: jobs[job](*arguments, **options))
+            os._exit(0)
+        except BaseException as exc:
+            sys.stderr.write(f"{exc!r}\\n")
+        finally:
+            os._exit(1)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@dataclass
+class Killable:
+    """The process; runs one job at a time."""
+
+    _process: Process
+    _lines: BufferedByteReceiveStream
+
+    @asynccontextmanager
+    async def run(
+        self, job: Job, archive: str, options: dict[str, Any]
+    ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Begin a job; gives what waits for its end. On leaving it is killed by SIGKILL, if it still runs."""
+        assert self._process.stdin is not None
+        await self._process.stdin.send(pickle.dumps((job, (archive,) * (job == "restore"), options)))
+        pid = int(await self._line())
+        status: list[int] = []
+
+        async def ended() -> None:
+            status.append(int(await self._line()))
+
+        try:
+            yield ended
+        finally:
+            with anyio.CancelScope(shield=True):
+                if not status:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                    await ended()
+        assert status[0] in {0, -signal.SIGKILL}
+
+    async def _line(self) -> bytes:
+        return await self._lines.receive_until(b"\n", 100)
+
+
+@asynccontextmanager
+async def killable_process() -> AsyncIterator[Killable]:
+    """A process that waits for jobs."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    async with await anyio.open_process([sys.executable, "-c", SCRIPT], env=environment, stderr=None) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield Killable(process, BufferedByteReceiveStream(process.stdout))
+        await process.stdin.aclose()
+        await process.wait()
