@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 from ..stages.errors import ArchiveError, ConfigurationError, InternalError, KleidiaError, UnfinishedRestore
 from .config import Config, load
 from .exit_codes import documented, exit_code
+from .risks import store_risks, vault_risks
 from .stopping import Stopped, Stopper
 from .terminal import Terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from ..pipeline.report import OnProgress, Progress
     from ..stages.pg.settings import PostgresSettings
@@ -34,6 +35,7 @@ class Invocation:
     terminal: Terminal
     stopper: Stopper
     last: Progress | None = field(default=None, repr=False)
+    _warned: set[str] = field(default_factory=set, repr=False)
     #: Writes a line beside a job's progress.
     say: Callable[[str], None] = field(default=lambda _: None, repr=False)
 
@@ -50,6 +52,7 @@ class Invocation:
         """The store. Raises ``ConfigurationError``."""
         from .settings import store_settings
 
+        self._warn_of("store", store_risks)
         return store_settings(self.config)
 
     @cached_property
@@ -64,7 +67,15 @@ class Invocation:
         """The vault, if there is one. Raises ``ConfigurationError``."""
         from .settings import vault_settings
 
+        self._warn_of("vault", vault_risks)
         return vault_settings(self.config)
+
+    def _warn_of(self, section: str, risks: Callable[[Config], Iterator[str]]) -> None:
+        """Warn once of what is risky about a section that is used."""
+        if section in self.config.sections and section not in self._warned:
+            self._warned.add(section)
+            for risk in risks(self.config):
+                self.terminal.warn(risk)
 
     def tell(self, text: str) -> None:
         """Write a line beside the running job's progress."""
@@ -75,6 +86,8 @@ class Invocation:
         from .password import encryption_password
 
         given = self.arguments
+        if "password.vault" in self.config.sections:
+            self._warn_of("vault", vault_risks)
         return encryption_password(
             self.config, self.stopper.run, twice=twice, file=given.password_file, ask=given.ask_password
         )

@@ -77,7 +77,7 @@ def test_a_backup_that_is_stopped_leaves_nothing(
         ("restore x --yes", "Nothing was changed."),
         ("verify x", "Nothing was changed."),
         ("list", "Nothing was changed."),
-        ("delete x --yes", "Whether the archive is gone"),
+        ("delete x.enc --yes", "Whether the archive is gone"),
         ("download x y", "No file was written."),
     ],
 )
@@ -103,7 +103,7 @@ def restoring(
 ) -> Callable[[Callable[[Any], Any]], None]:
     """A configuration with a vault, and a library whose restore is what the test gives."""
     configured(
-        '[store]\ntype = "directory"\npath = "."\n[vault]\naddress = "http://v"\nroots = [{ mount = "secret" }]\n'
+        '[store]\ntype = "directory"\npath = "."\n[vault]\naddress = "https://v"\nroots = [{ mount = "secret" }]\n'
         '[vault.auth]\ntoken = "t"\n'
     )
     monkeypatch.setenv("KLEIDIA_BACKUP_PASSWORD", "secret")

@@ -125,7 +125,7 @@ def test_quiet_and_verbose_choose_the_view(monkeypatch: pytest.MonkeyPatch) -> N
 def reporting(monkeypatch: pytest.MonkeyPatch, configured: Callable[[str], Path]) -> Callable[[str, Any], None]:
     """A whole configuration, and a library that answers with the test's report."""
     configured(
-        '[store]\ntype = "directory"\npath = "."\n[vault]\naddress = "http://v"\nroots = [{ mount = "secret" }]\n'
+        '[store]\ntype = "directory"\npath = "."\n[vault]\naddress = "https://v"\nroots = [{ mount = "secret" }]\n'
         '[vault.auth]\ntoken = "canary-token"\n[database]\nhost = "db"\npassword = "canary-database"\n'
         '[backup]\npart_size = "8MiB"\njob_timeout = "1h"\ninclude_audit_logs = false\n'
     )
