@@ -14,10 +14,15 @@ from ...pipeline.engine import MAX_CHUNK, Outlet, in_thread
 from ..errors import DatabaseError, DumpFailed
 from . import process
 from .connect import connect, is_connection_failure, login_error
+from .filter import UNREADABLE, DumpCheck, Unreadable
+from .outcome import LOCKED
 from .preflight import check_backup, find_tables, with_partitions
+from .scan import Unfit
 from .settings import CONTROL_SCHEMA, PostgresSettings, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .preflight import DatabaseFacts
     from .tools import Tool
 
@@ -62,8 +67,8 @@ class PgDump:
     async def __call__(self, out: Outlet[bytes]) -> None:
         """Run pg_dump.
 
-        Raises ``DumpFailed`` when it fails, ``DatabaseUnreachable`` or ``DatabaseForbidden`` when it cannot connect,
-        and what ``check_backup`` raises.
+        Raises ``DumpFailed`` when it fails or writes what no restore would take, ``DatabaseUnreachable`` or
+        ``DatabaseForbidden`` when it cannot connect, and what ``check_backup`` raises.
         """
         tool, _ = self.checked or await check_backup(self.settings)
         self.report.without_rows = await in_thread(self._without_rows)
@@ -73,7 +78,7 @@ class PgDump:
         try:
             async with process.task_group() as tasks:
                 tasks.start_soon(said.drain, child.stderr)
-                await self._copy(child.stdout.end, out)
+                check = await self._copy(child.stdout.end, out)
                 status = await child.wait()
                 # Whoever inherited its stderr may hold it open: what it said itself is there already.
                 tasks.cancel_scope.deadline = anyio.current_time() + process.POLITE
@@ -81,6 +86,7 @@ class PgDump:
             await child.end(polite=True)
         if status != 0:
             raise self._failure(status, said.text)
+        self._look(check.finish)
         self.report.warnings = [line for line in said.text.splitlines() if "warning:" in line]
 
     def _without_rows(self) -> tuple[Table, ...]:
@@ -97,14 +103,30 @@ class PgDump:
             "--encoding=UTF8",
             "--no-password",
             f"--exclude-schema={CONTROL_SCHEMA}",
+            *([f"--lock-wait-timeout={lock_wait}"] if (lock_wait := self.settings.lock_milliseconds) else ()),
             *(f"--exclude-table-data={table}" for table in self.report.without_rows),
             f"--dbname={self.settings.public_conninfo()}",
         ]
 
-    async def _copy(self, source: int, out: Outlet[bytes]) -> None:
+    def _look(self, look: Callable[..., None], *chunk: bytes) -> None:
+        """A dump that no restore would take is worth no archive, even when pg_dump is content."""
+        try:
+            look(*chunk)
+        except Unreadable as exc:
+            raise DumpFailed(f"The dump holds {exc}.", hint=f"Nothing was stored. {UNREADABLE}") from None
+        except Unfit as exc:
+            raise DumpFailed(
+                f"The dump holds {exc}, which cannot be restored in one transaction.",
+                hint="Nothing was stored. Check that pg_dump is PostgreSQL's own; then please report this.",
+            ) from None
+
+    async def _copy(self, source: int, out: Outlet[bytes]) -> DumpCheck:
+        check = DumpCheck()
         while chunk := await _read(source):
             self.report.bytes += len(chunk)
+            await in_thread(self._look, check.feed, chunk)
             await out.send(chunk)
+        return check
 
     def _failure(self, status: int, said: str) -> DatabaseError:
         if is_connection_failure(said):
@@ -119,6 +141,11 @@ class PgDump:
             hint = "The database holds text that is not UTF-8, as SQL_ASCII allows: repair those rows, or convert it."
         if "out of shared memory" in said:
             hint = "Raise max_locks_per_transaction on the server: a dump locks every table at once."
+        if "LOCK TABLE" in said and "timeout" in said:
+            what, hint = (
+                f"a table is locked, for {self.settings.lock_timeout:g} seconds now",
+                f"Nothing was stored. {LOCKED}",
+            )
         return DumpFailed(f"pg_dump {how}: {what.removeprefix('error: ')}.", hint=hint)
 
 

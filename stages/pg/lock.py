@@ -28,11 +28,19 @@ Work: TypeAlias = Literal["backup", "restore"]
 #: The two numbers of our advisory lock: "KLDA" in ASCII, and the first of its kind.
 LOCK = (0x4B4C4441, 1)
 
+#: That of a restore's own session: while its transaction lives, another restore is refused even if the first is lost.
+TRANSACTION_LOCK = (LOCK[0], 2)
+
 _HOLDERS = """
-    SELECT a.application_name, to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+    SELECT l.objid, a.application_name, to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
     FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-    WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s AND l.objsubid = 2
+    WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid IN (%s, %s) AND l.objsubid = 2
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND l.pid <> pg_backend_pid()
+"""
+
+_RESTORING = """
+    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s
+    AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 """
 
 
@@ -55,7 +63,9 @@ def _acquire(settings: PostgresSettings, work: Work) -> ExitStack:
             connection.execute("SET idle_session_timeout = 0")
         function = "pg_try_advisory_lock" if work == "restore" else "pg_try_advisory_lock_shared"
         if not one(connection, f"SELECT {function}(%s, %s)", LOCK)[0]:
-            raise _busy(settings, connection)
+            raise busy(settings, connection)
+        if one(connection, _RESTORING, TRANSACTION_LOCK)[0]:
+            raise busy(settings, connection)
         return stack.pop_all()
 
 
@@ -66,11 +76,15 @@ def _name(work: Work) -> str:
 
 def holders(connection: Connection) -> list[str]:
     """The jobs on this database, each with the time it began. Raises what ``connect`` maps."""
-    rows = connection.execute(_HOLDERS, LOCK).fetchall()
-    return [f"{name or 'another session'} since {since or 'some time'}" for name, since in rows]
+    rows = connection.execute(_HOLDERS, (*LOCK, TRANSACTION_LOCK[1])).fetchall()
+    first = min((number for number, *_ in rows), default=0)  # a restore holds both
+    return [
+        f"{name or 'another session'} since {since or 'some time'}" for number, name, since in rows if number == first
+    ]
 
 
-def _busy(settings: PostgresSettings, connection: Connection) -> Busy:
+def busy(settings: PostgresSettings, connection: Connection) -> Busy:
+    """The error that names who holds the database. Raises what ``connect`` maps."""
     who = ", ".join(holders(connection)) or "a job that has just ended"
     return Busy(
         f"Another job works on this database ({settings.where()}): {who}.",

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ...pipeline.engine import Inlet, in_thread
-from ..errors import DatabaseError, DatabaseUnreachable, RestoreFailed
+from ..errors import Busy, DatabaseError, DatabaseUnreachable, RestoreFailed
 from . import outcome, process
+from .connect import connect
 from .filter import DumpFilter
+from .lock import TRANSACTION_LOCK, busy
 from .preflight import check_restore
 from .preserve import plan
 from .preserve_sql import SERVER_SAID, WARNINGS
@@ -144,25 +146,40 @@ class PsqlSession:
     # Talking with psql ------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Open the transaction. Raises ``DatabaseUnreachable`` or ``DatabaseForbidden``."""
-        timeouts = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-        text = "".join(f"SET {name} = 0;\n" for name in timeouts)
-        text += (
+        """Open the transaction.
+
+        Raises ``DatabaseUnreachable`` or ``DatabaseForbidden``, or ``Busy`` when another restore has one open.
+        """
+        text = (
+            "SET statement_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;\n"
+            # Only version 17 and later have it.
+            "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings"
+            " WHERE name = 'transaction_timeout';\n"
+            f"SET lock_timeout = {self.settings.lock_milliseconds};\n"
             "SET client_encoding = 'UTF8';\nSET client_min_messages = warning;\n"
             "SET standard_conforming_strings = on;\n"
             "BEGIN;\n"
             "DO $$ BEGIN PERFORM pg_catalog.set_config('session_replication_role', 'replica', false);\n"
             "EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;\n"
         )
-        value = "pg_catalog.txid_current() || ' ' || pg_catalog.current_setting('session_replication_role')"
+        value = (
+            "pg_catalog.txid_current() || ' ' || pg_catalog.current_setting('session_replication_role')"
+            f" || ' ' || pg_catalog.pg_try_advisory_lock{TRANSACTION_LOCK}"
+        )
         answer = await self._until("begun", lambda: self._say(text + self._marker("begun", value)))
-        self._transaction, role = answer.split()
+        self._transaction, role, alone = answer.split()
+        if alone != "true":
+            raise await in_thread(self._busy)
         self.report.replica = role == "replica"
         if not self.report.replica:
             self.report.warnings.append(
                 "session_replication_role could not be set (it takes a superuser, or GRANT SET ON PARAMETER): "
                 "restored without it, in pg_dump's own order."
             )
+
+    def _busy(self) -> Busy:
+        with connect(self.settings) as connection:
+            return busy(self.settings, connection)
 
     def _mark(self, name: str) -> str:
         return f"{self._name} {name} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -20,6 +21,15 @@ CONNECT_TIMEOUT = 15
 #: Parameters that are secrets and have no environment variable: they cannot reach pg_dump or psql unseen.
 _UNPASSABLE = ("sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret")
 
+#: Seconds that PostgreSQL takes for a timeout at most (milliseconds in 31 bits).
+_LONGEST = 2_000_000.0
+
+#: Parameters that libpq takes for TCP connections, in seconds: a peer that vanished is noticed in a minute.
+_KEEPALIVES = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+
+#: Secrets of others that no child needs; ours begin with KLEIDIA_.
+_SECRETS = ("VAULT_TOKEN", "BAO_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
 _NAME = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s".]+))\s*(\.|$)')
 
 
@@ -32,6 +42,13 @@ def quote_literal(text: str) -> str:
     """A text constant as SQL takes it, whatever ``standard_conforming_strings`` says."""
     quoted = "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
     return f"E{quoted}" if "\\" in text else quoted
+
+
+def clean_environment() -> dict[str, str]:
+    """Our environment without the secrets in it: the encryption password, the vault's token, the store's key."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("KLEIDIA_") and name not in _SECRETS
+    }
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,7 +95,8 @@ class PostgresSettings:
     ``conninfo`` is a libpq URI or keyword list; its password may also come from a passfile or ``PGPASSWORD``.
     ``pg_dump`` and ``psql`` are paths, or names to look for on ``PATH``. ``preserve`` names the tables that keep
     their rows through a restore and whose rows are not dumped, ``audit`` the tables of the audit log.
-    Raises ``ConfigurationError`` for a conninfo or a table name that cannot be read. ``repr`` shows no password.
+    ``lock_timeout`` are the seconds that a dump or a statement of a restore waits for a lock that another session
+    holds; 0 is no limit. Raises ``ConfigurationError`` for what cannot be read. ``repr`` shows no password.
     """
 
     conninfo: str = field(repr=False)
@@ -86,6 +104,7 @@ class PostgresSettings:
     psql: str = "psql"
     preserve: tuple[str, ...] = ("backup_jobs",)
     audit: tuple[str, ...] = ("audit_logs",)
+    lock_timeout: float = 600.0
     _parameters: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -103,13 +122,23 @@ class PostgresSettings:
                 f"The connection parameter {unpassable[0]} cannot be given to pg_dump and psql unseen.",
                 hint="Use a key file without a passphrase and mode 0600, or another kind of login.",
             )
+        if not 0 <= self.lock_timeout <= _LONGEST:
+            raise ConfigurationError(
+                f"lock_timeout cannot be {self.lock_timeout:g} seconds.",
+                hint=f"Give 0 (no limit) to {_LONGEST:g} seconds.",
+            )
         for name in (*self.preserve, *self.audit):
             Table.parse(name)
-        parameters.setdefault("connect_timeout", str(CONNECT_TIMEOUT))
+        parameters = {"connect_timeout": str(CONNECT_TIMEOUT), **_KEEPALIVES, **parameters}
         object.__setattr__(self, "_parameters", parameters)
 
     def __repr__(self) -> str:
         return f"PostgresSettings({self.public_conninfo()!r}, preserve={self.preserve!r}, audit={self.audit!r})"
+
+    @property
+    def lock_milliseconds(self) -> int:
+        """``lock_timeout`` as PostgreSQL takes it."""
+        return math.ceil(self.lock_timeout * 1000)
 
     def full_conninfo(self, *, connect_timeout: int | None = None) -> str:
         """The conninfo with its password, for a connection inside this process (timeout in seconds). Never log it."""
@@ -122,8 +151,7 @@ class PostgresSettings:
 
     def environment(self) -> dict[str, str]:
         """The environment for pg_dump and psql: ours, and the password if the conninfo has one."""
-        # Ours hold other secrets: the encryption password, a vault token.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("KLEIDIA_")}
+        environment = clean_environment()
         if "password" in self._parameters:
             environment["PGPASSWORD"] = self._parameters["password"]
         environment["LC_MESSAGES"] = environment["LC_ALL"] = "C.UTF-8"  # we read their messages

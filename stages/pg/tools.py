@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...pipeline.engine import in_thread
 from ..errors import ToolError
+from .settings import clean_environment
 
 #: From these minor versions on psql knows ``\\restrict``, which their pg_dump writes (CVE-2025-8714).
 RESTRICT_SINCE = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
@@ -58,7 +59,12 @@ async def find_tool(name: str) -> Tool:
     def ask() -> subprocess.CompletedProcess[bytes]:
         # In a thread, whole: a child that is only half started when we are cancelled would be nobody's.
         return subprocess.run(
-            [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=VERSION_SECONDS, check=False
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=VERSION_SECONDS,
+            check=False,
+            env=clean_environment(),
         )
 
     try:

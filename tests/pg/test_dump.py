@@ -116,6 +116,28 @@ async def test_a_cancelled_dump_leaves_no_query_on_the_server(db: Any, until: An
                     await until(lambda: not db.value(f"SELECT count(*) {ACTIVE}"))
 
 
+async def test_a_lock_that_is_not_given_up_is_an_error_that_says_so(db: Any) -> None:
+    """After ``lock_timeout`` seconds, not after hours."""
+    db.execute("CREATE TABLE users (id int)")
+    with psycopg.connect(db.settings.full_conninfo()) as blocker:
+        blocker.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DumpFailed, match=r"a table is locked, for 0\.1 seconds now.*pg_locks"):
+            await db.using(lock_timeout=0.1).dump()
+
+
+async def test_what_no_psql_can_read_fails_the_backup(db: Any) -> None:
+    """A column named begin in a body: better no archive than one that cannot be restored."""
+    db.execute(
+        "CREATE TABLE period (begin date)",
+        "CREATE FUNCTION good() RETURNS date LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN now() END; END",
+        'CREATE FUNCTION "F"() RETURNS date LANGUAGE sql BEGIN ATOMIC SELECT p.begin FROM period p; END',
+    )
+    with pytest.raises(DumpFailed, match=r"holds the function public\.\"F\", whose body psql cannot read.*rename"):
+        await db.dump()
+    db.execute('DROP FUNCTION "F"')
+    await db.dump()
+
+
 async def test_a_killed_backend_makes_the_dump_fail(db: Any) -> None:
     """The server's word is in the message."""
     db.execute("CREATE TABLE users AS SELECT repeat('x', 1000) AS pad FROM generate_series(1, 30000)")

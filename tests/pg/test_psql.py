@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import psycopg
 import pytest
 
 from kleidia_backup.pipeline.engine import Inlet
 from kleidia_backup.pipeline.engine.testing import run_sink
-from kleidia_backup.stages.errors import CommitUncertain, DatabaseForbidden, DatabaseUnreachable, RestoreFailed
+from kleidia_backup.stages.errors import Busy, CommitUncertain, DatabaseForbidden, DatabaseUnreachable, RestoreFailed
 from kleidia_backup.stages.pg import outcome
 from kleidia_backup.stages.pg.filter import Guard
+from kleidia_backup.stages.pg.lock import hold_database
 from kleidia_backup.stages.pg.psql import PsqlSession, open_psql
 
 pytestmark = pytest.mark.anyio
@@ -177,6 +179,40 @@ async def test_nothing_was_changed_is_said_only_when_the_server_says_so(
         await db.restore([b"CREATE TABLE half (id int);\nCOMMIT;\nSELECT 1 / 0;\n"])
     with pytest.raises(RestoreFailed, match=r"division by zero.*Nothing was changed"):
         await db.restore([b"SELECT 1 / 0;\n"])
+
+
+async def test_a_lock_that_is_not_given_up_is_an_error_that_says_so(db: Any) -> None:
+    """After ``lock_timeout`` seconds, though pg_dump's own text would wait for ever."""
+    db.execute("CREATE TABLE t (id int)")
+    with psycopg.connect(db.settings.full_conninfo()) as blocker:
+        blocker.execute("SELECT FROM t")
+        with pytest.raises(RestoreFailed, match=r"at line 2 .*due to lock timeout.*stop the application"):
+            await db.using(lock_timeout=0.1).restore([b"SET lock_timeout = 0;\nDROP TABLE IF EXISTS public.t;\n"])
+
+
+async def test_limits_of_the_database_do_not_end_a_restore(db: Any) -> None:
+    """Whoever set them thought of the application; with version 17 and later there is one for the transaction too."""
+    name = db.value("SELECT current_database()")
+    for limit in ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"):
+        db.execute(f"ALTER DATABASE {name} SET {limit} = '200ms'")
+    async with open_psql(db.settings) as session:
+        await run_sink(session, [b"SELECT pg_catalog.pg_sleep(0.3);\n"])
+        await session.commit()
+    assert session.report.committed
+
+
+@both
+async def test_two_transactions_at_once_are_refused(db: Any) -> None:
+    """Whatever became of the lock that the jobs hold; a backup is refused too, naming the session."""
+    async with open_psql(db.settings):
+        with pytest.raises(Busy, match=r"kleidia-restore-\w+ since"):
+            async with open_psql(db.settings):
+                pass
+        with pytest.raises(Busy, match=r"kleidia-restore-\w+ since"):
+            async with hold_database(db.settings, "backup"):
+                pass
+    async with hold_database(db.settings, "restore"), open_psql(db.settings):
+        pass
 
 
 async def test_what_blocks_a_drop_is_named(db: Any) -> None:

@@ -45,6 +45,30 @@ def test_the_password_reaches_the_environment_and_nothing_else(conninfo: str) ->
     assert settings.where() == "database app at db:5433"
 
 
+def test_no_child_gets_the_secrets_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither ours nor those that the vault's and the store's own tools read."""
+    for name in ("KLEIDIA_X", "VAULT_TOKEN", "BAO_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("PGSSLMODE", "require")
+    environment = PostgresSettings("dbname=x").environment()
+    assert SECRET not in environment.values()
+    assert environment["PGSSLMODE"] == "require"
+
+
+def test_a_peer_that_vanished_is_noticed() -> None:
+    """By keepalives, unless the conninfo says otherwise."""
+    assert "keepalives_idle=30" in PostgresSettings("dbname=x").full_conninfo()
+    assert "keepalives_idle=7 " in PostgresSettings("dbname=x keepalives_idle=7").full_conninfo() + " "
+
+
+@pytest.mark.parametrize("seconds", [-1, 1e7, float("nan")])
+def test_a_lock_timeout_that_the_server_would_refuse_is_refused(seconds: float) -> None:
+    """Before it reaches anybody."""
+    with pytest.raises(ConfigurationError, match="lock_timeout"):
+        PostgresSettings("dbname=x", lock_timeout=seconds)
+    assert PostgresSettings("dbname=x", lock_timeout=0.0001).lock_milliseconds == 1
+
+
 def test_a_passfile_is_left_to_libpq(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its path is no secret; no password is set beside it."""
     monkeypatch.delenv("PGPASSWORD", raising=False)
