@@ -27,9 +27,9 @@ def confirm(question: str, *, yes: bool, option: str = "--yes") -> None:
             "This must be confirmed, and there is no terminal to ask at. Nothing was changed.",
             hint=f"Give {option} to confirm beforehand.",
         )
-    sys.stderr.write(f"{question}\nType yes to go on: ")
-    sys.stderr.flush()
     with _line_ended():
+        sys.stderr.write(f"{question}\nType yes to go on: ")
+        sys.stderr.flush()
         answer = sys.stdin.readline()
     if answer.strip().lower() != "yes":
         raise NotConfirmed("Not confirmed. Nothing was changed.", hint=f"Answer yes, or give {option}.")
