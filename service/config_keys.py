@@ -183,7 +183,15 @@ _VAULT = [
 ]
 
 _STORE = [
-    Key("store", "type", "text", '"s3"', "s3 or directory.", shown=True, choices=("s3", "directory")),
+    Key(
+        "store",
+        "type",
+        "text",
+        '"s3"',
+        "s3 or directory. Without it: s3, if there is a bucket.",
+        shown=True,
+        choices=("s3", "directory"),
+    ),
     Key("store", "path", "path", '"/var/backups/kleidia"', "type directory: the directory; it must exist."),
     Key(
         "store",

@@ -71,13 +71,18 @@ def _wait(invocation: Invocation, directory: Path) -> None:
 
 def shown(result: DemoResult) -> Iterator[RenderableType]:
     """What the demo prints at its end."""
+    rows, number, kept = (
+        words.count(many, noun)
+        for many, noun in ((result.rows, "row"), (result.tables, "table"), (result.secrets, "secret"))
+    )
+    back = result.restored
     yield tables.facts(
         "Everything came back" if result.identical else "NOT everything came back",
         {
-            "compared": f"{result.rows:,} rows of {result.tables} tables, {result.secrets:,} secrets",
+            "compared": f"{rows} of {number}, {kept}",
             "different": ", ".join(result.differences[:20]) or "nothing",
             "archive": f"{words.size(result.archive_bytes)} for {words.size(result.sql_bytes)} of SQL and the secrets",
-            "restored": f"{result.restored.written:,} secrets written, {result.restored.unchanged:,} unchanged",
+            "restored": f"{words.count(back.written, 'secret')} written, {back.unchanged:,} unchanged",
         },
     )
     yield _times(result)

@@ -33,7 +33,7 @@ def planned(plan: RestorePlan) -> Iterator[RenderableType]:
     """What a restore would do, and what would stop it."""
     pairs = {"archive": f"{plan.name}, {words.size(plan.size)}", **tables.contents(plan.header)}
     if plan.database:
-        pairs["database"] = f"{words.size(plan.sql_bytes)} of SQL, {plan.tables:,} tables, {plan.rows:,} rows"
+        pairs["database"] = tables.sql(plan)
         pairs["server"] = f"PostgreSQL {plan.database.server}, role {plan.database.role}"
     if plan.vault:
         pairs |= _secrets(plan.vault, prune=plan.prune)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..formats.v1 import Header
     from ..pipeline.archives import ArchiveInfo, Check
     from ..pipeline.engine import StageSnapshot
+    from ..pipeline.plan_report import RestorePlan
     from ..pipeline.report import BackupReport, RestoreReport, UndoReport, VerifyReport
 
 
@@ -54,7 +55,7 @@ def verified(report: VerifyReport) -> Iterator[RenderableType]:
     """What an archive holds, all of it checked."""
     pairs = {"archive": f"{report.name}, {words.size(report.size)}", **contents(report.header)}
     if report.header.includes_db:
-        pairs["database"] = f"{words.size(report.sql_bytes)} of SQL, {report.tables:,} tables, {report.rows:,} rows"
+        pairs["database"] = sql(report)
     if report.header.includes_kv:
         pairs["secrets"] = f"{report.secrets:,}"
     yield facts("The archive is whole: checksum, tag, gzip and JSON", {**pairs, "time": _time(report.seconds)})
@@ -65,14 +66,14 @@ def restored(report: RestoreReport) -> Iterator[RenderableType]:
     """What a restore wrote."""
     pairs = {"archive": f"{report.name}, {words.size(report.size)}", **contents(report.header)}
     if report.sql_bytes:
-        pairs["database"] = f"{words.size(report.sql_bytes)} of SQL, {report.tables:,} tables, {report.rows:,} rows"
+        pairs["database"] = sql(report)
     if report.preserved:
         pairs["preserved"] = f"the rows of {', '.join(report.preserved)}"
     if report.secrets:
         counts = {"written": report.written, "unchanged": report.unchanged, "failed": report.failed_count}
         pairs["secrets"] = _counted(report.secrets, counts)
     if report.pruned_count:
-        pairs["removed"] = f"{report.pruned_count:,} secrets that the archive does not have"
+        pairs["removed"] = f"{words.count(report.pruned_count, 'secret')} that the archive does not have"
     yield facts("Restore complete", {**pairs, "time": _time(report.seconds)})
     yield stages(report.stages)
 
@@ -93,6 +94,12 @@ def undone(report: UndoReport) -> Iterator[RenderableType]:
         pairs["secrets"] = _counted(sum(counts.values()), counts)
         title = "NOT everything was put back" if report.left_count else "The restore is undone"
     yield facts(title, {**pairs, "time": _time(report.seconds)})
+
+
+def sql(report: VerifyReport | RestoreReport | RestorePlan) -> str:
+    """How much an archive holds of a database."""
+    tables, rows = words.count(report.tables, "table"), words.count(report.rows, "row")
+    return f"{words.size(report.sql_bytes)} of SQL, {tables}, {rows}"
 
 
 def contents(header: Header) -> dict[str, str]:

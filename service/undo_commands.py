@@ -32,8 +32,9 @@ def undo(invocation: Invocation) -> int:
     status = invocation.terminal.result(words.as_json(report), tables.undone(report), status)
     if report.left_count:
         invocation.terminal.warn(
-            f"{report.left_count:,} secrets could not be put back. Look at them; then `kleidia-backup restore --undo` "
-            f"tries again, and `kleidia-backup restore --dismiss` leaves them. All names are in {report.journal}."
+            f"{words.count(report.left_count, 'secret')} could not be put back. Look at them; then "
+            f"`kleidia-backup restore --undo` tries again, and `kleidia-backup restore --dismiss` leaves them. "
+            f"All names are in {report.journal}."
         )
     if not invocation.terminal.json:  # there they are in the result
         for path, why in report.left:

@@ -36,6 +36,11 @@ def moment(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things: ``1 secret``, ``1,234 secrets``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def printable(text: object) -> str:
     """A text on one line, without anything that a terminal would obey: names come from servers and archives."""
     line = " ".join(str(text).split())

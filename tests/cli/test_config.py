@@ -488,6 +488,14 @@ def test_a_store_that_cannot_work_is_named(text: str, problem: str, configured: 
         store_settings(load(environment={}))
 
 
+def test_a_type_that_no_store_has_is_told_from_those_there_are(configured: Write) -> None:
+    """The message names them, the hint what happens without."""
+    configured('[store]\ntype = "s4"\nbucket = "b"\n')
+    with pytest.raises(ConfigurationError, match='it must be "s3" or "directory"') as caught:
+        load(environment={})
+    assert "Without it: s3, if there is a bucket." in caught.value.hint
+
+
 def test_a_stray_variable_of_aws_does_not_disturb_a_directory(configured: Write, alone: Path) -> None:
     """Only what was configured for us must fit the type."""
     configured('[store]\ntype = "directory"\npath = "p"\n')

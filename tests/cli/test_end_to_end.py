@@ -340,6 +340,7 @@ def test_connections_name_what_is_missing(installation: Installation, tmp_path: 
     failed = installation.run("test-connection", "--json", environment={"KLEIDIA_VAULT_AUTH_TOKEN": "wrong"})
     assert failed.status == 6
     assert [check["ok"] for check in failed.json["checks"]] == [True, True, False]
+    assert installation.run("test-connection", "--json").json["checks"][2]["detail"].endswith(", 1 root")
     shown = installation.run("test-connection", environment={"KLEIDIA_STORE_PATH": str(tmp_path / "gone")})
     assert shown.status == 7
     assert "store: not ok" in shown.out

@@ -103,7 +103,7 @@ def test_prune(archived: tuple[Installation, str]) -> None:
     assert system.kv.get("app/later") is not None
     shown = system.run("restore", name, "--prune", "--yes")
     assert shown.status == 0, shown.everything
-    assert "1 secrets that the archive does not have" in shown.out
+    assert "1 secret that the archive does not have" in shown.out
     assert system.kv.get("app/later") is None
     told = system.run("restore", name, "--prune", "--yes", "--json").json
     assert (told["pruned_count"], told["pruned"], told["unpruned_count"]) == (0, [], 0)

@@ -56,6 +56,12 @@ def test_times_in_words(number: float, text: str) -> None:
     assert words.seconds(number) == text
 
 
+@pytest.mark.parametrize(("number", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1234, "1,234 rows")])
+def test_counts_in_words(number: int, text: str) -> None:
+    """One of a thing has no s."""
+    assert words.count(number, "row") == text
+
+
 def test_a_line_every_ten_seconds() -> None:
     """Not on a terminal: a line when ten seconds of the job passed, with what is done of what is known."""
     stream = io.StringIO()

@@ -82,7 +82,7 @@ def test_what_cannot_be_put_back(unfinished: Path, call: Call, kv: KvMount) -> N
     told = call("restore", "--undo")
     assert told.status == 8
     assert "NOT everything was put back" in told.out
-    assert "warning: 1 secrets could not be put back" in told.err
+    assert "warning: 1 secret could not be put back" in told.err
     assert f"warning: not put back: {kv.path}/overwritten: somebody else has written it since" in told.err
     assert kv.all() == {"overwritten": {"by": "somebody"}}
     told = call("restore", "--dismiss")
