@@ -201,7 +201,8 @@ async def _check_vault(settings: VaultSettings) -> tuple[list[str], str]:
 
     async with VaultClient(settings) as client:
         missing = await check_vault(client, settings.roots, restore=False)
-        missing += [right for right in await check_vault(client, settings.roots, restore=True) if right not in missing]
+        for_restore = await check_vault(client, settings.roots, restore=True, undo=True)
+        missing += [right for right in for_restore if right not in missing]
     return list(missing), f"{settings.address}, {len(settings.roots)} root{'s' * (len(settings.roots) != 1)}"
 
 
