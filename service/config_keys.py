@@ -100,6 +100,7 @@ _DATABASE = [
     Key("database", "sslrootcert", "path", '"/etc/kleidia-backup/db-ca.pem"', "PEM file of the server's CA."),
     Key("database", "pg_dump", "program", '"pg_dump"', "Path of pg_dump, not older than the server."),
     Key("database", "psql", "program", '"psql"', "Path of psql."),
+    Key("database", "lock_timeout", "seconds", '"10m"', "Longest wait for a table that another session has locked."),
 ]
 
 _VAULT = [

@@ -29,6 +29,8 @@ StoreSettings: TypeAlias = S3Settings | DirectorySettings
 
 #: Our names of libpq's parameters.
 _LIBPQ = {"name": "dbname"}
+#: The keys that are not libpq's.
+_OURS = ("pg_dump", "psql", "lock_timeout")
 _TABLES = {"preserve_tables": "preserve", "audit_tables": "audit"}
 #: The keys of [vault.auth] that each method takes besides mount; the first of them it cannot do without.
 _METHODS = {
@@ -45,7 +47,7 @@ def database_settings(config: Config) -> PostgresSettings | None:
         return None
     parameters = config.given("database")
     parameters["password"] = config.secret("database", "password")
-    rest: dict[str, Any] = {name: parameters.pop(name) for name in ("pg_dump", "psql") if name in parameters}
+    rest: dict[str, Any] = {name: parameters.pop(name) for name in _OURS if name in parameters}
     for name, argument in _TABLES.items():
         if (tables := config.get("backup", name, tuple)) is not None:
             rest[argument] = tables
