@@ -26,7 +26,7 @@ _ROUTINE = re.compile(
     rb"create\s+(?:or\s+replace\s+)?(function|procedure)\s+((?:\"(?:[^\"]|\"\")+\"|[^\s\"(;])+)", re.IGNORECASE
 )
 #: Statements that may name settings without changing those of the session.
-_HARMLESS = re.compile(rb"(?:create|alter|comment|copy|insert|grant|revoke|drop|security)\b", re.IGNORECASE)
+_HARMLESS = re.compile(rb"(?:create|alter|comment|copy|insert|grant|revoke|drop|security|refresh)\b", re.IGNORECASE)
 #: Settings that change how psql reads what follows.
 _READING = re.compile(rb"standard_conforming_strings|client_encoding", re.IGNORECASE)
 _ENCODING = re.compile(rb"set\s+client_encoding\s*(?:=|\sto\s)\s*'?(\w+)'?\s*;\Z", re.IGNORECASE)
@@ -148,8 +148,11 @@ def _changes_reading(statement: bytes) -> bool:
         return bool(_UNSAFE.match(match.group(1)))
     if STRINGS.match(statement):
         return False
-    if b"set_config" in statement and statement[:6].lower() == b"select" and not _SET_CONFIG.match(statement):
-        return True
+    if statement[:6].lower() == b"select":
+        if b"set_config" not in statement.lower():
+            return False
+        if not _SET_CONFIG.match(statement):
+            return True
     return bool(_RESETS.match(statement) or _READING.search(statement))
 
 

@@ -143,3 +143,19 @@ async def test_a_body_that_psql_cannot_read_is_not_a_damage() -> None:
         with pytest.raises(DamagedArchive, match=r"holds the function public\.first_begin, .*rename") as caught:
             await run_sink(SqlSurvey(), [sql])
         assert "cannot be trusted" not in str(caught.value)
+
+
+async def test_what_pg_dump_writes_is_never_refused_for_a_name(db: Any) -> None:
+    """Names and texts that look like what is refused are only names and texts."""
+    db.execute(
+        "CREATE TABLE client_encoding (standard_conforming_strings serial, names text DEFAULT E'\\\\')",
+        "COMMENT ON TABLE client_encoding IS E'\\n\\\\! ls\\rCOMMIT;\\\\'",
+        "CREATE MATERIALIZED VIEW mv_client_encoding AS SELECT * FROM client_encoding",
+        "INSERT INTO client_encoding VALUES (1, E'\\\\.'), (2, 'set_config')",
+        "CREATE TABLE nothing ()",
+        "CREATE FUNCTION set_config() RETURNS text LANGUAGE sql SET client_encoding = 'SJIS' AS $$SELECT 'COMMIT;'$$",
+        'CREATE TABLE "begin" ("end" int, "a ""b"" (c," text)',
+    )
+    survey = SqlSurvey()
+    await run_sink(survey, await db.dump())
+    assert len(survey.facts.tables) == 3
