@@ -99,6 +99,7 @@ def start_postgres(
 
 def _settings(port: int, *, fsync: bool) -> list[str]:
     settings = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "", "timezone": "UTC"}
+    settings["max_locks_per_transaction"] = "1024"  # a restore locks every table of a schema of thousands at once
     if not fsync:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
