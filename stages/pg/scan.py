@@ -63,6 +63,7 @@ class Unfit(Exception):
 _NO_WORD = rb"(?<![A-Za-z0-9_$\x80-\xff])"
 _TAG = rb"\$(?:[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)?\$"
 _TOKEN = re.compile(rb"['\";()\\]|--[^\n\r]*|/\*|::|:(?=['\"{\w\x80-\xff])|" + _NO_WORD + rb"(?:[eE]'|" + _TAG + rb")")
+_OPENING = re.compile(rb"[^'\"$;\\]{0,200}['\"]")
 _COMMENT_EDGE = re.compile(rb"/\*|\*/")
 _LINE_END = re.compile(rb"[\n\r]")
 _ESCAPED = re.compile(rb"\\.|'", re.DOTALL)
@@ -163,6 +164,8 @@ class SqlScanner:
             return end
         if not self._quote:
             cut = max(data.rfind(mark, at) for mark in (b" ", b",", b"(", b";", b"\t", b"\r")) + 1
+            if not cut and (opening := _OPENING.match(data, at)):
+                return opening.end()  # a literal: it may be as long as it likes
             if not cut:
                 raise Unfit("a word without an end")
             return cut

@@ -156,3 +156,13 @@ def test_meta_commands_are_told_from_statements() -> None:
     pieces = [piece.data for piece in scan(b"SELECT 1 \\g /tmp/x\n\\connect other\n") if isinstance(piece, Meta)]
     assert pieces == [b"\\g /tmp/x\n", b"\\connect other\n"]
     assert re.match(rb"\\connect", pieces[1])
+
+
+@pytest.mark.parametrize("opening", [b"'", b"E'", b"U&'", b"x='", b'"'])
+def test_a_literal_may_be_longer_than_anything_held(opening: bytes) -> None:
+    """Also when there is no blank in it, and whatever is doubled in it at the edge of what is held."""
+    quote = opening[-1:]
+    text = b"SELECT " + opening + b"x" * (HEAD - 20) + quote * 80 + b"x" * HEAD + quote + b";\nCOMMIT;\n"
+    for size in (len(text), HEAD + 1, HEAD - 1, 65_537):
+        chunks = [text[at : at + size] for at in range(0, len(text), size)]
+        assert statements(*chunks) == [text[: -len(b"\nCOMMIT;\n")], b"COMMIT;"]
