@@ -10,8 +10,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import anyio
 import psutil
 import psycopg
 import pytest
@@ -87,37 +90,32 @@ def filled(
 @pytest.fixture(scope="session")
 async def sites(filled: list[Site]) -> list[Site]:
     """The three, each with the archive of its original, and wrecked."""
-    for site in filled:
-        await backup(
-            database=site.database.settings(),
-            vault=site.vault_settings(),
-            store=site.directory_settings(),
-            password=PASSWORD,
-            name=site.archive,
-        )
+    async with anyio.create_task_group() as tasks:
+        for site in filled:
+            tasks.start_soon(partial(backup, store=site.directory_settings(), name=site.archive, **everything(site)))
     with pytest.MonkeyPatch.context() as patch:
         hurry(patch)
-        for site in filled:
-            await backed_up(site, site.archive)
-            site.wreck_database()
-            site.wreck_vault()
-            site.wrecked = site.state()
-            await backed_up(site, "backup-wrecked.enc")
-            site.content = site.read("backup-wrecked.enc")
-            site.remove("backup-wrecked.enc")
+        async with anyio.create_task_group() as tasks:
+            for site in filled:
+                tasks.start_soon(prepared, site)
     return filled
 
 
-async def backed_up(site: Site, name: str) -> None:
-    """An undisturbed backup."""
-    await backup(
-        database=site.database.settings(),
-        vault=site.vault_settings(),
-        store=site.store_settings(),
-        password=PASSWORD,
-        part_size=PART,
-        name=name,
-    )
+def everything(site: Site) -> dict[str, Any]:
+    """What of a backup's arguments is always the same."""
+    return {"database": site.database.settings(), "vault": site.vault_settings(), "password": PASSWORD}
+
+
+async def prepared(site: Site) -> None:
+    """Back up the original, wreck the system, and see what a backup of that holds."""
+    in_parts = partial(backup, store=site.store_settings(), part_size=PART, **everything(site))
+    await in_parts(name=site.archive)
+    site.wreck_database()
+    site.wreck_vault()
+    site.wrecked = site.state()
+    await in_parts(name="backup-wrecked.enc")
+    site.content = site.read("backup-wrecked.enc")
+    site.remove("backup-wrecked.enc")
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
@@ -126,7 +124,8 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("kleidia_backup.pipeline.opening.derive_key", quick_key)
     patch.setattr("kleidia_backup.pipeline.backup.SMALLEST_S3_PART", 1)
     # Limits that no setting changes.
-    patch.setattr("kleidia_backup.stages.archive_source.PAUSE", 0.01)
+    patch.setattr("kleidia_backup.stages.archive_source.LONGEST_PAUSE", 0.01)
+    patch.setattr("kleidia_backup.stages.archive_source.ATTEMPTS", 4)
     patch.setattr("kleidia_backup.stages.pg.process.POLITE", 0.5)
     patch.setattr("kleidia_backup.stages.pg.psql.COMMIT_TIMEOUT", 0.5)
     patch.setattr("kleidia_backup.stages.pg.outcome.SETTLING", 0.5)

@@ -134,13 +134,34 @@ def _already(response: web.Response) -> Forward:
     return forward
 
 
+@dataclass
+class Elsewhere:
+    """Where a redirect leads: a server that counts who comes, and answers nothing."""
+
+    address: str = ""
+    visits: int = 0
+
+
+@asynccontextmanager
+async def elsewhere() -> AsyncIterator[Elsewhere]:
+    """It, on a free port of loopback."""
+    place = Elsewhere()
+
+    def visit(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        place.visits += 1
+        writer.close()
+
+    async with await asyncio.start_server(visit, "127.0.0.1", 0) as server:
+        place.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield place
+
+
 #: The same for every HTTP server: the connection, and what stands between it and us.
 CONNECTION: dict[str, Fault] = {
     "reset": reset,
     "answer lost": lose_answer,
     "answer cut": cut,
     "stall": stall,
-    "redirect": answer(302, "", "text/html", Location="http://127.0.0.1:9/elsewhere"),
     "not JSON": answer(200, "<html><body>Welcome to the intranet</body></html>", "text/html"),
 }
 

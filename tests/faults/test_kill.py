@@ -179,7 +179,7 @@ async def test_backup_at_random(kind: str, sites: list[Site], killable: list[Kil
         "backup",
         lambda site: backing_up(direct(site), store(site)),
         lambda site: judge_backup(site, store(site)),
-        count=9,
+        count=7,
     )
     assert ends[:2] == 2 * ["a whole archive"]
     assert ends.count("nothing") > 1

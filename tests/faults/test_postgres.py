@@ -25,7 +25,7 @@ Place: TypeAlias = tuple[Sender, int]
 
 #: The connections of a job are a question, the lock, another question, and pg_dump or psql.
 LOCK, PSQL = 1, 3
-#: Here limits of its own count.
+#: Where limits of their own count, as where a connection begins.
 AROUND_COMMIT: dict[Job, set[str]] = {"backup": set(), "restore": {"COMMIT", "answer to COMMIT", "last"}}
 
 # What is true today and should not be. Whoever mends it empties these.
@@ -124,7 +124,8 @@ async def test_fault(
             plan = Strike({place[1]}, ever)
             proxy.plan = (plan, place[0], fault)
             settings = through(site, proxy)
-            seconds = usual[job].limit if fault == "stall" and what not in AROUND_COMMIT[job] else 60.0
+            own_limit = {"first", *AROUND_COMMIT[job]}
+            seconds = usual[job].limit if fault == "stall" and what not in own_limit else 60.0
             cleaning = 0.5 if what in UNBOUNDED else CLEANING
             name, outcome, hung = await bounded(job, site, settings, proxy, seconds, cleaning)
             await proxy.release()
