@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,7 @@ from .conftest import PASSWORD, System
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 
 
-def test_the_embedding_code_runs(
-    system: System, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_embedding_code_runs(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes a backup and restores it, in about ten lines, and prints progress and a report."""
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert system.vault.auth.token  # type: ignore[union-attr]
@@ -31,8 +31,7 @@ def test_the_embedding_code_runs(
     # README's reader has pg_dump and psql on PATH.
     monkeypatch.setenv("PATH", str(Path(system.postgres.pg_dump).parent), prepend=":")
     rows, secrets = system.rows(), system.secrets()
-    exec(compile(code, "README.md", "exec"), {})
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True, encoding="utf-8")
     assert (system.rows(), system.secrets()) == (rows, secrets)
-    printed = capsys.readouterr().out
-    assert "phase='backup'" in printed
-    assert "backup-full-" in printed
+    assert "phase='backup'" in done.stdout
+    assert "backup-full-" in done.stdout
