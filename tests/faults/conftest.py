@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,8 @@ def filled(
         for _ in range(3):
             database = stack.enter_context(new_database(postgres_server))
             one, other = (vault.mount(f"faults-{secrets.token_hex(6)}") for _ in range(2))
-            stack.callback(one.remove)
-            stack.callback(other.remove)
+            for mount in (one, other):  # over a new connection: at the end this one was idle for too long
+                stack.callback(replace(mount, server=openbao_server).remove)
             bucket = small_parts_server.create_bucket(f"faults-{secrets.token_hex(6)}")
             state, store = (tmp_path_factory.mktemp(what) for what in ("state", "store"))
             sites.append(Site(database, vault, one, other, bucket, client, state, store))
