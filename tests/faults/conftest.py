@@ -10,8 +10,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
