@@ -9,7 +9,7 @@ import secrets
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -88,18 +88,29 @@ def filled(
         yield sites
 
 
+# No fixture of the session is asynchronous: its event loop would be there for every later test as well.
+
+
 @pytest.fixture(scope="session")
-async def sites(filled: list[Site]) -> list[Site]:
+def sites(filled: list[Site]) -> list[Site]:
     """The three, each with the archive of its original, and wrecked."""
-    async with anyio.create_task_group() as tasks:
-        for site in filled:
-            tasks.start_soon(partial(backup, store=site.directory_settings(), name=site.archive, **everything(site)))
+    anyio.run(on_each, filled, sealed)
     with pytest.MonkeyPatch.context() as patch:
         hurry(patch)
-        async with anyio.create_task_group() as tasks:
-            for site in filled:
-                tasks.start_soon(prepared, site)
+        anyio.run(on_each, filled, prepared)
     return filled
+
+
+async def on_each(sites: list[Site], one: Callable[[Site], Coroutine[Any, Any, None]]) -> None:
+    """Do something on all sites at the same time."""
+    async with anyio.create_task_group() as tasks:
+        for site in sites:
+            tasks.start_soon(one, site)
+
+
+async def sealed(site: Site) -> None:
+    """Back up the original as a user does."""
+    await backup(store=site.directory_settings(), name=site.archive, **everything(site))
 
 
 def everything(site: Site) -> dict[str, Any]:
@@ -135,10 +146,10 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-async def killable() -> AsyncIterator[list[Killable]]:
+def killable() -> Iterator[list[Killable]]:
     """A process for each site that runs jobs which can be killed."""
-    async with contextlib.AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(killable_process()) for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(killable_process()) for _ in range(3)]
 
 
 @pytest.fixture

@@ -6,15 +6,14 @@ import contextlib
 import os
 import pickle
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
-from anyio.abc import Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from .judging import Job
 
@@ -49,10 +48,9 @@ while True:
 
 @dataclass
 class Killable:
-    """The process; runs one job at a time."""
+    """The process; runs one job at a time. Belongs to no event loop."""
 
-    _process: Process
-    _lines: BufferedByteReceiveStream
+    _process: subprocess.Popen[bytes]
 
     @asynccontextmanager
     async def run(
@@ -60,12 +58,12 @@ class Killable:
     ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
         """Begin a job; gives what waits for its end. On leaving it is killed by SIGKILL, if it still runs."""
         assert self._process.stdin is not None
-        await self._process.stdin.send(pickle.dumps((job, (archive,) * (job == "restore"), options)))
-        pid = int(await self._line())
+        self._process.stdin.write(pickle.dumps((job, (archive,) * (job == "restore"), options)))
+        pid = await self._number()
         status: list[int] = []
 
         async def ended() -> None:
-            status.append(int(await self._line()))
+            status.append(await self._number())
 
         try:
             yield ended
@@ -77,17 +75,20 @@ class Killable:
                     await ended()
         assert status[0] in {0, -signal.SIGKILL}
 
-    async def _line(self) -> bytes:
-        return await self._lines.receive_until(b"\n", 100)
+    async def _number(self) -> int:
+        assert self._process.stdout is not None
+        await anyio.wait_readable(self._process.stdout)
+        return int(self._process.stdout.readline())
 
 
-@asynccontextmanager
-async def killable_process() -> AsyncIterator[Killable]:
+@contextmanager
+def killable_process() -> Iterator[Killable]:
     """A process that waits for jobs."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    async with await anyio.open_process([sys.executable, "-c", SCRIPT], env=environment, stderr=None) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield Killable(process, BufferedByteReceiveStream(process.stdout))
-        await process.stdin.aclose()
-        await process.wait()
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        yield Killable(process)
