@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 #: for one outlives a cancellation.
 _TIMEOUT = (5.0, 15.0)
 
-_REFUSALS = (hvac_errors.InvalidRequest, hvac_errors.Unauthorized, hvac_errors.Forbidden, hvac_errors.InvalidPath)
-
 
 @dataclass(frozen=True, slots=True)
 class Grant:
