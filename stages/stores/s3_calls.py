@@ -6,8 +6,11 @@ import random
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+from anyio import sleep
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from ..errors import StoreUnreachable
+from ..retry_after import retry_after
 from .s3_errors import FOREIGN, is_transient, translated
 
 if TYPE_CHECKING:
@@ -30,17 +33,19 @@ async def call(
     """Send a request until it succeeds or cannot: 5xx, SlowDown, timeouts and lost connections are tried again.
 
     ``send`` is called for each attempt. A second attempt means that the first may have taken effect all the same.
-    Raises what ``translated`` makes of the last failure.
+    Between two of them passes what the store asks for by ``Retry-After``, and a pause of our own; when it asks for more
+    than the operation has left, there is no other attempt. Raises what ``translated`` makes of the last failure.
     """
     try:
-        with anyio.move_on_after(settings.operation_timeout):
+        with anyio.move_on_after(settings.operation_timeout) as limit:
             for attempt in range(1, min(attempts, settings.attempts)):
                 try:
                     return await send()
                 except FOREIGN as exc:
-                    if not is_transient(exc):
+                    wanted = _wanted_pause(exc)
+                    if not is_transient(exc) or wanted > limit.deadline - anyio.current_time():
                         raise
-                await anyio.sleep(_pause(settings.backoff, attempt))
+                await sleep(wanted + _pause(settings.backoff, attempt))
             return await send()
     except FOREIGN as exc:
         raise translated(exc, settings, operation, name) from exc
@@ -48,6 +53,13 @@ async def call(
         f"{operation} on {name or settings.bucket} did not end within {settings.operation_timeout:g} s.",
         hint="Look at the network and the store, or raise operation_timeout.",
     )
+
+
+def _wanted_pause(exc: BaseException) -> float:
+    """Seconds that the store asks to be left alone for."""
+    if not isinstance(exc, ClientError):
+        return 0.0
+    return retry_after(exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", ""))
 
 
 def _pause(first: float, attempt: int) -> float:

@@ -94,7 +94,8 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
     rule = RULES.get(known)
     if rule is None:
         hint = CHECKSUM if operation in _WITH_BODY else ""
-        return StoreError(f"{settings.where} refused {operation} with {status} {code}: {said}", hint=hint)
+        why = f": {said}" if said else "."
+        return StoreError(f"{settings.where} refused {operation} with {_answer(code, status)}{why}", hint=hint)
     action = ACTIONS.get(operation, operation)
     region = exc.response.get("Error", {}).get("Region", "")
     values = {
@@ -103,8 +104,7 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
         "object": name or "anything",
         "operation": operation,
         "action": action,
-        "code": code,
-        "status": status,
+        "answer": _answer(code, status),
         "said": said,
         "region": f"; it is in {region}" if region else "",
     }
@@ -116,6 +116,11 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
             hint += " And s3:ListBucket: without it, S3 says this of every object that does not exist."
         return RightMissing(text, hint=f"{hint} The store said: {said}" if said else hint, action=action)
     return rule.error(text, hint=hint)
+
+
+def _answer(code: str, status: int) -> str:
+    """Status and code, once where they are one and the same."""
+    return str(status) if code in {"", str(status)} else f"{status} {code}"
 
 
 def _is_page(exc: boto.ClientError) -> bool:

@@ -36,6 +36,9 @@ _SKEW = timedelta(minutes=1)
 #: A 503 that took this many seconds comes from no store that sheds load, but from one that waited for something.
 _STALLED = 30.0
 
+#: One such answer may be a proxy's whose queue was full; with so many for one part it is the order of the parts.
+_STALLS = 2
+
 
 async def begin(bucket: Bucket, name: str, mark: str) -> str:
     """Begin an upload and return its id; one that an unanswered attempt may have begun as well is aborted."""
@@ -75,11 +78,13 @@ async def put_part(
 ) -> CompletedPartTypeDef:
     """Store one part and return what ``complete`` must know of it.
 
-    ``early`` says that part 1 is still to come, which explains a store that cannot take this one.
+    ``early`` says that part 1 is still to come, which explains a store that lets this one wait in vain.
     """
     fields = await checks(bucket.settings.checksum, data)
+    stalled = 0
 
     async def send() -> UploadPartOutputTypeDef:
+        nonlocal stalled
         began = time.monotonic()
         try:
             return await bucket.client.upload_part(
@@ -87,15 +92,12 @@ async def put_part(
             )
         except ClientError as exc:
             if early and code_of(exc)[1] == 503 and time.monotonic() - began > _STALLED:
-                raise _wants_ascending(bucket, number) from exc
+                stalled += 1
+                if stalled == _STALLS:
+                    raise _wants_ascending(bucket, number) from exc
             raise
 
-    try:
-        answer = await bucket.call("UploadPart", name, send, attempts=bucket.settings.attempts)
-    except StoreUnreachable as exc:
-        if early and isinstance(exc.__cause__, ClientError) and code_of(exc.__cause__)[1] == 503:
-            raise _wants_ascending(bucket, number) from exc
-        raise
+    answer = await bucket.call("UploadPart", name, send, attempts=bucket.settings.attempts)
     if "ETag" not in answer:
         raise no_s3(bucket.settings)
     part: CompletedPartTypeDef = {"PartNumber": number, "ETag": answer["ETag"]}
@@ -106,8 +108,9 @@ async def put_part(
 
 def _wants_ascending(bucket: Bucket, number: int) -> StoreUnreachable:
     return StoreUnreachable(
-        f"{bucket.settings.where} answers 503 to part {number} as long as part 1 is missing, which carries the"
-        " archive's header and goes last: it seems to want parts in ascending order (rclone serve s3 does).",
+        f"{bucket.settings.where} lets part {number} wait and then answers 503, again and again, as long as part 1 is"
+        " missing, which carries the archive's header and goes last: it seems to want parts in ascending order (rclone"
+        " serve s3 does).",
         hint="Raise part_size until the archive fits into one part, or use another store."
         " If it is only overloaded, try again later.",
     )

@@ -117,7 +117,7 @@ RULES = {
     ),
     "StorageFull": Rule(StoreFull, "{where} has no space left for {object}.", "Make room, or shorten the retention."),
     "ServiceUnavailable": Rule(
-        StoreUnreachable, "{where} keeps answering {status} {code} to {operation}.", "Try again later."
+        StoreUnreachable, "{where} keeps answering {answer} to {operation}.", "Try again later."
     ),
 }
 

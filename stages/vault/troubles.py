@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -13,6 +11,7 @@ import aiohttp
 import msgspec
 
 from ..errors import ConfigurationError, VaultError, VaultForbidden, VaultSealed, VaultUnreachable
+from ..retry_after import retry_after
 from .backoff import Trouble
 
 if TYPE_CHECKING:
@@ -53,11 +52,11 @@ def judge(address: str, answer: Answer, headers: Mapping[str, str]) -> Answer | 
     """
     status = answer.status
     if status == 429:
-        return Trouble("busy", "answers 429, too many requests", retry_after(headers))
+        return Trouble("busy", "answers 429, too many requests", _wait(headers))
     if status == 503:
         return _unavailable(address, answer, headers)
     if status in {412, 500, 502, 504} and not any(text in answer.body for text in _LASTING):
-        return Trouble("error", f"answers {status}: {answer.errors() or 'no reason given'}", retry_after(headers))
+        return Trouble("error", f"answers {status}: {answer.errors() or 'no reason given'}", _wait(headers))
     if status == 501:
         raise VaultSealed(f"The vault at {address} is not initialised.", hint="Initialise and unseal it first.")
     if status == 307:  # from a standby that cannot reach the active node, which may be back soon
@@ -76,8 +75,8 @@ def _unavailable(address: str, answer: Answer, headers: Mapping[str, str]) -> Tr
             f"The vault at {address} has this namespace locked.", hint="Unlock it, or wait until that was done."
         )
     if b"sealed" in answer.body:
-        return Trouble("sealed", "is sealed", retry_after(headers))
-    return Trouble("busy", f"answers 503: {answer.errors() or 'no reason given'}", retry_after(headers))
+        return Trouble("sealed", "is sealed", _wait(headers))
+    return Trouble("busy", f"answers 503: {answer.errors() or 'no reason given'}", _wait(headers))
 
 
 def _json(address: str, answer: Answer) -> Answer | Trouble:
@@ -99,17 +98,8 @@ def _json(address: str, answer: Answer) -> Answer | Trouble:
     return Trouble("error", f"answers {answer.status} with {what}")
 
 
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that the server asks to wait, by number or by date; 0 when it does not say."""
-    value = headers.get("Retry-After", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
+def _wait(headers: Mapping[str, str]) -> float:
+    return retry_after(headers.get("Retry-After", ""))
 
 
 def _server(location: str) -> str:

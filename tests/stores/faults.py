@@ -136,13 +136,14 @@ async def fault_proxy(upstream: str, tls: ssl.SSLContext | None = None) -> Async
             await runner.cleanup()
 
 
-def answer(status: int, code: str, message: str = "As told.") -> Fault:
+def answer(status: int, code: str, message: str = "As told.", *, retry_after: str = "") -> Fault:
     """An error of S3's form."""
+    headers = {"Retry-After": retry_after} if retry_after else None
 
     async def act(request: web.BaseRequest, _: Forward) -> web.StreamResponse:
         await request.content.read()
         body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
-        return web.Response(status=status, text=body, content_type="application/xml")
+        return web.Response(status=status, text=body, content_type="application/xml", headers=headers)
 
     return act
 

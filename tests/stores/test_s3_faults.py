@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import anyio
 import pytest
 from aiohttp import web
 
 from kleidia_backup.stages.errors import ObjectChanged, ObjectExists, StoreError, StoreUnreachable
-from kleidia_backup.stages.stores import s3_multipart
+from kleidia_backup.stages.stores import s3_calls, s3_multipart
 from kleidia_backup.stages.stores.base import ObjectInfo
 from kleidia_backup.stages.stores.s3 import S3Store
 
@@ -51,6 +53,18 @@ async def upload(store: S3Store, data: bytes = DATA) -> ObjectInfo:
         with anyio.CancelScope(shield=True):
             await begun.abort()
         raise
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between attempts, which take no time."""
+    asked: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        asked.append(seconds)
+
+    monkeypatch.setattr(s3_calls, "sleep", pause)
+    return asked
 
 
 async def read(store: S3Store, start: int = 0, end: int | None = None, pin: ObjectInfo | None = None) -> bytes:
@@ -213,19 +227,36 @@ async def test_something_that_is_no_s3(broken: Broken) -> None:
             await anext(store.list(PREFIX))
 
 
-@pytest.mark.parametrize("stalled", [False, True], ids=["at once", "after a wait"])
-async def test_a_store_that_wants_ascending_parts(
-    broken: Broken, monkeypatch: pytest.MonkeyPatch, stalled: bool
-) -> None:
-    """503 to a part while part 1 is missing: the error says why that may be, sooner if the store kept us waiting."""
-    if stalled:
-        monkeypatch.setattr(s3_multipart, "_STALLED", -1.0)
+async def test_a_store_that_wants_ascending_parts(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 after a long wait, twice, to a part while part 1 is missing: the error says why that may be."""
+    monkeypatch.setattr(s3_multipart, "_STALLED", -1.0)
     broken.proxy.fail("UploadPart", SLOW_DOWN, times=99)
     async with S3Store(broken.settings()) as store:
-        with pytest.raises(StoreUnreachable, match="ascending order") as caught:
+        with pytest.raises(StoreUnreachable, match=r"503.*ascending order") as caught:
             await upload(store)
     assert "part_size" in caught.value.hint
-    assert broken.proxy.count("UploadPart") == (1 if stalled else 5)
+    assert broken.proxy.count("UploadPart") == 2
+    assert broken.bucket.uploads() == []
+
+
+async def test_one_long_wait_is_no_order_of_parts(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single 503 that took long is tried again like any other."""
+    monkeypatch.setattr(s3_multipart, "_STALLED", -1.0)
+    broken.proxy.fail("UploadPart", SLOW_DOWN)
+    async with S3Store(broken.settings()) as store:
+        begun = await store.create(NAME, part_size=PART)
+        await begun.put_part(2, bytearray(b"data"))
+        await begun.abort()
+
+
+async def test_503_for_ever_in_the_middle_of_an_upload(broken: Broken) -> None:
+    """An overloaded store is called that, also while part 1 is missing, after all attempts."""
+    broken.proxy.fail("UploadPart", SLOW_DOWN, times=99)
+    async with S3Store(broken.settings()) as store:
+        with pytest.raises(StoreUnreachable, match="keeps answering 503 SlowDown to UploadPart") as caught:
+            await upload(store)
+    assert "ascending" not in f"{caught.value}{caught.value.hint}"
+    assert broken.proxy.count("UploadPart") == 5
     assert broken.bucket.uploads() == []
 
 
@@ -237,6 +268,35 @@ async def test_a_store_that_is_only_overloaded(broken: Broken) -> None:
         with pytest.raises(StoreUnreachable, match="keeps answering 503 SlowDown"):
             await begun.put_part(1, bytearray(b"data"))
         await begun.abort()
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+async def test_a_store_that_says_when_to_come_back(broken: Broken, form: str, pauses: list[float]) -> None:
+    """Retry-After is honoured, in seconds or as a date; our own pause comes on top."""
+    wanted = "40" if form == "seconds" else format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
+    broken.proxy.fail("ListObjectsV2", answer(503, "SlowDown", retry_after=wanted))
+    async with S3Store(broken.settings()) as store:
+        assert [info async for info in store.list(PREFIX)] == []
+    assert len(pauses) == 1
+    assert 35 < pauses[0] < 41
+
+
+async def test_a_store_that_wants_to_be_left_alone_for_too_long(broken: Broken, pauses: list[float]) -> None:
+    """Retry-After beyond the operation's own timeout: the error comes at once, and says what the store says."""
+    broken.proxy.fail("UploadPart", answer(503, "SlowDown", retry_after="3600"), times=99)
+    async with S3Store(broken.settings(operation_timeout=600.0)) as store:
+        with pytest.raises(StoreUnreachable, match="answering 503 SlowDown"):
+            await upload(store)
+    assert broken.proxy.count("UploadPart") == 1
+    assert pauses == []
+
+
+async def test_a_status_without_a_code_is_said_once(broken: Broken) -> None:
+    """HEAD's answer has no body, so its code is its status."""
+    broken.proxy.fail("HeadObject", answer(500, "InternalError"), times=99)
+    async with S3Store(broken.settings()) as store:
+        with pytest.raises(StoreUnreachable, match="keeps answering 500 to HeadObject"):
+            await store.head(NAME)
 
 
 async def test_an_answer_that_does_not_come(broken: Broken) -> None:
