@@ -136,26 +136,39 @@ def check_value(raw: bytes) -> None:
 # Strings that are too long to hold ----------------------------------------------------------------------------
 
 _HIGH_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
+_U = ord("u")
+#: Bytes that a cut holds back, at most; more only where lone surrogates stand in a row, which no text has.
+MAX_HELD_BACK = 32
 
 
-def cut_string(piece: bytes) -> tuple[int, bool]:
-    """Where to cut a piece of a long string that begins between two characters, and whether the string ends there.
+def end_string(piece: bytes) -> int | None:
+    """Where a string ends that began before the piece, between two characters; None when it goes on."""
+    # Both replacements keep every index; afterwards a quote is a closing one.
+    end = piece.replace(rb"\\", b"__").replace(rb"\"", b"__").find(b'"')
+    return None if end < 0 else end
 
-    The bytes before the cut split no escape, no surrogate pair and no UTF-8 sequence. Runs at the speed of memory,
+
+def cut_string(piece: bytes) -> int:
+    """Where to cut a piece of a long string that begins between two characters and does not end in it.
+
+    The bytes before the cut split no escape, no surrogate pair and no UTF-8 sequence. Looks at the piece's end alone,
     since a dump is one string of gigabytes.
     """
-    # Both replacements keep every index; afterwards a quote is a closing one and a backslash begins an escape.
-    masked = piece.replace(rb"\\", b"__").replace(rb"\"", b"__")
-    end = masked.find(b'"')
-    if end >= 0:
-        return end, True
     end = len(piece)
-    at = masked.rfind(b"\\", max(0, end - 6))
-    if at >= 0 and (at + 1 == end or (masked[at + 1 : at + 2] == b"u" and at + 6 > end)):
+    at = piece.rfind(b"\\", max(0, end - 6))
+    if at >= 0 and _escapes(piece, at) and (at + 1 == end or (piece[at + 1] == _U and at + 6 > end)):
         end = at
-    while end >= 6 and _HIGH_SURROGATE.match(masked, end - 6):
+    while end >= 6 and _HIGH_SURROGATE.match(piece, end - 6) and _escapes(piece, end - 6):
         end -= 6
-    return whole_utf8(piece, end), False
+        if len(piece) - end > MAX_HELD_BACK:
+            break
+    return whole_utf8(piece, end)
+
+
+def _escapes(piece: bytes, at: int) -> bool:
+    """Whether the backslash there begins an escape: then an even number of them stands before it."""
+    before = piece[:at]
+    return (at - len(before.rstrip(b"\\"))) % 2 == 0
 
 
 def whole_utf8(data: bytes, end: int) -> int:

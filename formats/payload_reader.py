@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .errors import DamagedArchive
-from .json_scan import FLAT_OBJECT, STRING, WHITESPACE, MalformedJson, ValueScanner, ValueSkipper, cut_string
+from .json_scan import (
+    FLAT_OBJECT,
+    MAX_HELD_BACK,
+    STRING,
+    WHITESPACE,
+    MalformedJson,
+    ValueScanner,
+    ValueSkipper,
+    cut_string,
+    end_string,
+)
 from .secret import MAX_SECRET, Secret
 from .v1 import without_duplicates
 
@@ -147,15 +157,21 @@ class PayloadReader:
         yield from self._expect(b'"')
         while True:
             piece = self._buffer[self._at :] if self._at else self._buffer
-            cut, ended = cut_string(piece)
-            text = _decode_text(b'"' + piece[:cut] + b'"').encode()
+            cut, end = cut_string(piece), None
+            try:
+                text = _decode_text(b'"' + piece[:cut] + b'"')
+            except msgspec.DecodeError:
+                # A quote that ends the text in the middle of the piece, which happens once; or no JSON at all.
+                if (end := end_string(piece)) is None:
+                    raise
+                text = _decode_text(b'"' + piece[:end] + b'"')
             if text:
-                self._parts.sql.append(text)
-            self._at += cut
-            if ended:
-                self._at += 1
+                self._parts.sql.append(text.encode())
+            if end is not None:
+                self._at += end + 1
                 return
-            if len(piece) - cut > 32:
+            self._at += cut
+            if len(piece) - cut > MAX_HELD_BACK:
                 raise MalformedJson("lone surrogates in the SQL")
             yield
 

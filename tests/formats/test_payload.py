@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kleidia_backup.formats.errors import DamagedArchive, PayloadError
-from kleidia_backup.formats.json_scan import MAX_DEPTH, MalformedJson, ValueScanner, check_value, cut_string
+from kleidia_backup.formats.json_scan import MAX_DEPTH, MalformedJson, ValueScanner, check_value, cut_string, end_string
 from kleidia_backup.formats.payload import PayloadWriter
 from kleidia_backup.formats.payload_reader import Parts, PayloadReader
 from kleidia_backup.formats.secret import Secret
@@ -239,8 +239,19 @@ def test_every_cut_of_a_string_is_between_characters(text: str, ascii_only: bool
     """Wherever a long string is cut, what comes before the cut is a string, and little is held back."""
     raw = json.dumps(text, ensure_ascii=ascii_only).encode()[1:]
     for end in range(len(raw)):
-        cut, ended = cut_string(raw[:end])
-        assert not ended
+        cut = cut_string(raw[:end])
+        assert end_string(raw[:end]) is None
         assert end - cut <= 11
         assert text.startswith(json.loads(b'"' + raw[:cut] + b'"'))
-    assert cut_string(raw) == (len(raw) - 1, True)
+    assert end_string(raw) == len(raw) - 1
+    assert end_string(raw + b'\\"') == len(raw) - 1
+
+
+@pytest.mark.parametrize("backslashes", [2, 3, 4, 5])
+def test_a_cut_among_backslashes(backslashes: int) -> None:
+    """An escape is cut off as a whole, however many escaped backslashes stand before it."""
+    row = b"\\" * backslashes
+    assert cut_string(b"a" + row) == 1 + backslashes - backslashes % 2
+    whole = 1 + backslashes - backslashes % 2
+    assert cut_string(b"a" + row + b"u00") == (whole if backslashes % 2 else 4 + backslashes)
+    assert cut_string(b"a" + row + b"ud83d") == (whole if backslashes % 2 else 6 + backslashes)
