@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from ..stages.words import count
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -79,9 +81,9 @@ class Findings:
         block, warn = self.blockers.append, self.warnings.append
         total = found.new + found.changed + found.unchanged + found.unreadable
         if found.unreadable:
-            text = f"{found.unreadable} of {total} secrets could not be written: {_some(found.unreadable_paths)}"
+            text = f"{found.unreadable:,} of {count(total, 'secret')} could not be written"
             fails = found.unreadable * 2 >= total
-            (block if fails else warn)(f"{text} ({found.unreadable_why}).")
+            (block if fails else warn)(f"{text}: {_some(found.unreadable_paths)} ({found.unreadable_why}).")
         if found.rights_missing:
             # A token that may not ask for its rights may have them all the same.
             unknown = all("capabilities-self" in right for right in found.rights_missing)

@@ -15,6 +15,7 @@ from ..stages.errors import ConfigurationError, KleidiaError, VaultForbidden
 from ..stages.vault.check import check_vault
 from ..stages.vault.extras import Extras, Prune
 from ..stages.vault.reports import some
+from ..stages.words import count, one_or_more
 from .engine import Pipeline
 
 if TYPE_CHECKING:
@@ -88,9 +89,13 @@ async def prune(job: Job, client: VaultClient, settings: VaultSettings, known: P
     removed, failed = sink.report.removed, sink.report.failed
     if failed.count:
         shown = some([(path, sink.report.reason) for path in failed.paths])
-        warnings.append(f"{failed.count} secrets that the archive does not have could not be removed: {shown}.")
+        warnings.append(
+            f"{count(failed.count, 'secret')} that the archive does not have could not be removed: {shown}."
+        )
     if extras.report.unreadable_count:
         shown = some(extras.report.unreadable)
-        warnings.append(f"{extras.report.unreadable_count} vault paths could not be looked at and stay: {shown}.")
+        stay = one_or_more(extras.report.unreadable_count, "stays", "stay")
+        paths = count(extras.report.unreadable_count, "vault path")
+        warnings.append(f"{paths} could not be looked at and {stay}: {shown}.")
     left = failed.count + extras.report.unreadable_count or len(warnings)
     return Pruned(removed.count, tuple(removed.paths), left, tuple(warnings))

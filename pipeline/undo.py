@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ..stages.errors import CommitUncertain, ConfigurationError, DatabaseError, KleidiaError, UnfinishedRestore
+from ..stages.words import count, one_or_more
 from .engine import in_thread
 from .job import Job
 from .report import UndoReport
@@ -156,9 +157,9 @@ async def _end(job: Job, client: VaultClient, journal: Journal, *, known: bool) 
     """Put everything back, unless PostgreSQL may have committed; whatever happens, it is told and not raised."""
     if journal.commit and not known:
         return _Ending(
-            f"Up to {journal.writes:,} secrets that it wrote are in the vault.",
+            f"Up to {_written(journal.writes, 'is', 'are')} in the vault.",
             "When PostgreSQL answers, `kleidia-backup restore --undo` asks it whether the restore took place, and puts "
-            "the secrets back if it did not.",
+            "back what was there before if it did not.",
             left=True,
         )
     undo = _undo_of(job, client, journal)
@@ -174,25 +175,36 @@ async def _end(job: Job, client: VaultClient, journal: Journal, *, known: bool) 
     if broke or done.left_count:
         return _incomplete(journal, done, broke)
     journal.remove()
-    count = done.put_back + done.removed
-    return _Ending(f"The {count:,} secrets that it had written were put back." if count else "")
+    back = done.put_back + done.removed
+    if not back:
+        return _Ending("")
+    return _Ending(
+        "The secret that it had written was put back."
+        if back == 1
+        else f"The {back:,} secrets that it had written were put back."
+    )
 
 
 def _incomplete(journal: Journal, done: VaultUndoReport, broke: str) -> _Ending:
     sentences = []
     if broke:
         rest = max(0, journal.writes - done.total)
-        sentences.append(f"Up to {rest:,} secrets that it wrote are still in the vault: {broke}.")
+        sentences.append(f"Up to {_written(rest, 'is', 'are')} still in the vault: {broke}.")
     if done.left_count:
         names = "; ".join(f"{path}: {why}" for path, why in done.left[:_SHOWN])
         more = "; …" if done.left_count > _SHOWN else ""
-        sentences.append(f"{done.left_count:,} secrets that it wrote could not be put back ({names}{more}).")
+        sentences.append(f"{_written(done.left_count)} could not be put back ({names}{more}).")
     return _Ending(
         " ".join(sentences),
         f"{journal.path} has all of their names. {_LATER}",
         left=True,
         paths=tuple(path for path, _ in done.left),
     )
+
+
+def _written(number: int, one: str = "", more: str = "") -> str:
+    """So many secrets, and a word that agrees with the number."""
+    return f"{count(number, 'secret')} that it wrote {one_or_more(number, one, more)}".rstrip()
 
 
 def _refused_commit(error: BaseException) -> bool:
@@ -238,13 +250,14 @@ async def _committed(journal: Journal, commit: Commit, database: PostgresSetting
     why = "no database is configured to be asked"
     if database is not None:
         from ..stages.pg.outcome import transaction_status
+        from ..stages.pg.questions import answered
 
         if database.where() != commit.database:
             raise ConfigurationError(
                 f"The unfinished restore went to another database: {commit.database}, not {database.where()}.",
                 hint="Configure that one, or leave everything as it is by `kleidia-backup restore --dismiss`.",
             )
-        status = await in_thread(transaction_status, database, commit.transaction)
+        status = await answered(transaction_status, database, commit.transaction, limit=database.query_timeout)
         if status in {"committed", "aborted"}:
             return status == "committed"
         why = f"PostgreSQL says: {status}"

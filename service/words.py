@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..stages.words import count as count  # noqa: PLC0414 - offered here as well
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,11 +36,6 @@ def seconds(number: float) -> str:
 def moment(time: datetime) -> str:
     """A time in UTC, to the second."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def count(number: int, noun: str) -> str:
-    """A number of things: ``1 secret``, ``1,234 secrets``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def printable(text: object) -> str:

@@ -33,6 +33,11 @@ class Trouble:
     text: str
     retry_after: float = 0.0
 
+    @property
+    def clause(self) -> str:
+        """What happened, as it stands in the middle of a sentence."""
+        return self.text if self.kind == "unreachable" else f"the server {self.text}"
+
 
 class GaveUp(Exception):
     """Nothing succeeded for the whole budget; or, with ``alone``, everything but this one request did."""

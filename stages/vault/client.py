@@ -163,7 +163,7 @@ class VaultClient:
         try:
             answer = await self.request(call)
         except GaveUp as exc:
-            return Refused(0, f"the server {exc.trouble.text}")
+            return Refused(0, exc.trouble.clause)
         if answer.oversize:
             return Oversize()
         if answer.status == 404:
@@ -179,7 +179,7 @@ class VaultClient:
         try:
             answer = await self.request(Call("GET", await self._metadata(mount, folder), query=LIST))
         except GaveUp as exc:
-            return Refused(0, f"the server {exc.trouble.text}")
+            return Refused(0, exc.trouble.clause)
         if answer.oversize:
             return Refused(200, f"more names than fit into {LIST_LIMIT >> 20} MiB")
         if answer.status == 404:
@@ -201,7 +201,7 @@ class VaultClient:
         try:
             answer = await self.request(Call("POST", url, body))
         except GaveUp as exc:
-            return Refused(0, f"the server {exc.trouble.text}")
+            return Refused(0, exc.trouble.clause)
         if answer.status in {200, 204}:
             return answers.written(answer.body)
         if answer.status == 404:
@@ -223,7 +223,7 @@ class VaultClient:
         try:
             answer = await self.request(Call("DELETE", url))
         except GaveUp as exc:
-            return Refused(0, f"the server {exc.trouble.text}")
+            return Refused(0, exc.trouble.clause)
         if answer.status == 404:
             nothing = self._missing(mount, answer)
             return nothing if isinstance(nothing, Refused) else Written()

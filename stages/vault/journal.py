@@ -21,6 +21,7 @@ import msgspec
 
 from ...pipeline.engine import in_thread
 from ..errors import Busy, ConfigurationError, UnfinishedRestore
+from ..words import count, one_or_more
 from . import journal_files as files
 from .journal_records import FORMAT, Back, Commit, Entry, Header, Left, Record, Refused, Write, fold, record_of
 
@@ -56,9 +57,10 @@ class Unfinished:
     def error(self) -> UnfinishedRestore:
         """Why no other restore may begin now."""
         how = " It ended during COMMIT, so only PostgreSQL knows whether it took place." if self.commit else ""
+        are = one_or_more(self.count, "is", "are")
         return UnfinishedRestore(
-            f"A restore of {self.archive}, begun at {self.started}, is unfinished: up to {self.count:,} secrets that "
-            f"it wrote are in the vault at {self.address}.{how}",
+            f"A restore of {self.archive}, begun at {self.started}, is unfinished: up to "
+            f"{count(self.count, 'secret')} that it wrote {are} in the vault at {self.address}.{how}",
             hint="`kleidia-backup restore --undo` puts back what was there before; "
             "`kleidia-backup restore --dismiss` leaves the vault as it is.",
             archive=self.archive,
@@ -281,22 +283,22 @@ def _nothing(directory: Path) -> ConfigurationError:
 
 def _look(path: Path) -> Unfinished | None:
     """What a journal that nobody holds says; None when there is none, or when nothing needs to be put back."""
-    count, commit = 0, None
+    written, commit = 0, None
     try:
         files.check_owner(path)
         for record in _records(path):
-            count += isinstance(record, Write)
-            count -= isinstance(record, (Refused, Back))
+            written += isinstance(record, Write)
+            written -= isinstance(record, (Refused, Back))
             if isinstance(record, Commit):
                 commit = record
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise files.unusable(path, "read", exc) from None
-    if not count:
+    if not written:
         return None
     header = _read_header(path)
-    return Unfinished(header.archive, header.started, header.address, count, commit)
+    return Unfinished(header.archive, header.started, header.address, written, commit)
 
 
 def _read_header(path: Path) -> Header:

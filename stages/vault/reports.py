@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..words import count, one_or_more
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,15 +59,21 @@ class ReadReport:
         """What an operator should know, one sentence each."""
         found = []
         if self.unreadable_count:
-            found.append(f"{self.unreadable_count} vault paths could not be read: {some(self.unreadable)}.")
+            found.append(f"{count(self.unreadable_count, 'vault path')} could not be read: {some(self.unreadable)}.")
         if self.deleted:
-            found.append(f"{self.deleted} secrets are not in the archive because their newest version is deleted.")
+            are = one_or_more(self.deleted, "is not in the archive because its", "are not in the archive because their")
+            found.append(f"{count(self.deleted, 'secret')} {are} newest version is deleted.")
         if self.custom_metadata:
-            found.append(f"{self.custom_metadata} secrets have custom metadata, which the archive cannot hold.")
-        if self.heavy_count:
+            have = one_or_more(self.custom_metadata, "has", "have")
             found.append(
-                f"{self.heavy_count} secrets hold more than {SERVER_STRINGS} strings, for example {self.heavy[0]}: "
-                "a restore needs a listener with a higher max_request_json_strings."
+                f"{count(self.custom_metadata, 'secret')} {have} custom metadata, which the archive cannot hold."
+            )
+        if self.heavy_count:
+            hold = one_or_more(self.heavy_count, "holds", "hold")
+            example = one_or_more(self.heavy_count, "", "for example ")
+            found.append(
+                f"{count(self.heavy_count, 'secret')} {hold} more than {SERVER_STRINGS:,} strings, "
+                f"{example}{self.heavy[0]}: a restore needs a listener with a higher max_request_json_strings."
             )
         found += [f"The vault root {root} holds no secret." for root in self.empty_roots]
         return found
@@ -96,7 +104,7 @@ class WriteReport:
         """What an operator should know, one sentence each."""
         if not self.failed_count:
             return []
-        return [f"{self.failed_count} of {self.total} secrets could not be written: {some(self.failed)}."]
+        return [f"{self.failed_count:,} of {count(self.total, 'secret')} could not be written: {some(self.failed)}."]
 
 
 def some(failures: Sequence[tuple[str, str]], most: int = 20) -> str:

@@ -12,6 +12,7 @@ import anyio
 from ...formats.secret import MAX_SECRET, Secret
 from ...pipeline.engine import in_thread
 from ..errors import VaultThreshold
+from ..words import count
 from . import jsontext
 from .answers import Absent, Conflict, Deleted, Found, Oversize, Refused
 from .reports import WriteReport, some
@@ -101,8 +102,9 @@ class VaultSink:
     def _judge(self) -> None:
         report = self.report
         if report.failed_count * 2 >= report.total > 0 and report.failed_count:
+            total = count(report.total, "secret")
             raise VaultThreshold(
-                f"{report.failed_count} of {report.total} secrets could not be written: {some(report.failed)}.",
+                f"{report.failed_count:,} of {total} could not be written: {some(report.failed)}.",
                 hint="Below half it would have been a warning. Mend the reason and restore again.",
                 paths=tuple(path for path, _ in report.failed),
             )

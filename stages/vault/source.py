@@ -14,6 +14,7 @@ import anyio
 
 from ...formats.secret import MAX_SECRET, Secret
 from ..errors import ConfigurationError, VaultForbidden, VaultUnreadable
+from ..words import count
 from . import jsontext
 from .answers import Absent, Deleted, Found, Oversize, ReadResult, Refused
 from .reports import SERVER_STRINGS, ReadReport, some
@@ -94,7 +95,7 @@ class VaultSource:
                 f"The token may list secrets but read none: {some(report.unreadable)}.", hint=f"{grant}."
             )
         raise VaultUnreadable(
-            f"{report.unreadable_count} vault paths could not be read: {some(report.unreadable)}.",
+            f"{count(report.unreadable_count, 'vault path')} could not be read: {some(report.unreadable)}.",
             hint=f"{grant}, or allow unreadable paths and accept a backup without them.",
             paths=tuple(path for path, _ in report.unreadable),
         )

@@ -256,7 +256,7 @@ class VaultUndo:
         try:
             answer = await self._client.request(call)
         except GaveUp as exc:
-            raise _Left(f"the server {exc.trouble.text}") from None
+            raise _Left(exc.trouble.clause) from None
         if answer.status not in {200, 204, 404}:
             raise _Left(answer.errors() or f"the server answers {answer.status}")
         return answer

@@ -287,7 +287,7 @@ async def test_somebody_else_wrote_meanwhile(system: System, archive: str, on_wr
     with pytest.raises(VaultUnreachable) as caught:
         await bring_back(system, archive)
     error, path = caught.value, written[0]
-    said = f"1 secrets that it wrote could not be put back ({path}: somebody else has written it since)."
+    said = f"1 secret that it wrote could not be put back ({path}: somebody else has written it since)."
     assert said in error.message
     assert str(journal()) in error.hint
     assert "--dismiss" in error.hint
@@ -298,7 +298,7 @@ async def test_somebody_else_wrote_meanwhile(system: System, archive: str, on_wr
     assert (system.rows(), system.secrets()) == (rows, secrets)
     assert ["left", mount, name, "somebody else has written it since"] in lines()
 
-    with pytest.raises(UnfinishedRestore, match=rf"{archive}.*up to 1 secrets"):
+    with pytest.raises(UnfinishedRestore, match=rf"{archive}.*up to 1 secret that it wrote is in the vault"):
         await bring_back(system, archive)
     report = await undo_restore(vault=system.vault)
     assert (report.left, report.journal) == (((path, "somebody else has written it since"),), str(journal()))
