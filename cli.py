@@ -17,6 +17,8 @@ from .service.exit_codes import EXIT_CODES, USAGE
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from _typeshed import SupportsWrite
+
 _DESCRIPTION = (
     "Back up a PostgreSQL database and an OpenBao (or Vault) KV store into one encrypted archive, and restore it."
 )
@@ -34,6 +36,16 @@ class _Parser(argparse.ArgumentParser):
             message = f"{what}unknown option {', '.join(options)}" if options else "There are too many arguments"
         raise _UsageError(f"{message}.", self.prog)
 
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Argparse ignores that nothing was written; a help that a full disk swallowed is no success."""
+        if file is not sys.stdout:
+            super()._print_message(message, file)
+            return
+        from .service.terminal import Terminal
+
+        if status := Terminal().result({}, [message]):
+            sys.exit(status)
+
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
@@ -43,7 +55,8 @@ class _Version(argparse.Action):
             number = version("kleidia-backup")
         except PackageNotFoundError:
             number = "(not installed)"
-        parser.exit(message=f"kleidia-backup {number}\n")
+        parser._print_message(f"kleidia-backup {number}\n", sys.stdout)  # noqa: SLF001 - as argparse's own does
+        parser.exit()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

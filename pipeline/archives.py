@@ -69,19 +69,30 @@ async def inspect(name: str, store: Store) -> tuple[ObjectInfo, Preamble]:
         return await read_preamble(target, full_name(target, name))
 
 
+async def find(name: str, store: Store) -> ObjectInfo:
+    """What ``delete`` would remove; raises what it would."""
+    async with open_store(store) as target:
+        return await _find(name, target)
+
+
 async def delete(name: str, store: Store) -> None:
     """Remove what a listing shows, damaged or not.
 
     Raises ``NotAnArchive`` for a name that no archive has, and the ``StoreError`` tree.
     """
     async with open_store(store) as target:
-        full = full_name(target, name)
-        if not full.endswith(SUFFIX):
-            raise NotAnArchive(
-                f"{full} is no kleidia-backup archive: its name does not end with {SUFFIX}.",
-                hint="Only what `kleidia-backup list` shows is deleted.",
-            )
-        await target.delete(full, pin=await target.head(full))
+        found = await _find(name, target)
+        await target.delete(found.name, pin=found)
+
+
+async def _find(name: str, store: ObjectStore) -> ObjectInfo:
+    full = full_name(store, name)
+    if not full.endswith(SUFFIX):
+        raise NotAnArchive(
+            f"{full} is no kleidia-backup archive: its name does not end with {SUFFIX}.",
+            hint="Only what `kleidia-backup list` shows is deleted.",
+        )
+    return await store.head(full)
 
 
 async def presign(name: str, store: Store, *, expires: timedelta = URL_EXPIRES) -> str:
@@ -117,7 +128,7 @@ async def download(
             await job.run(pipeline, archive_bytes=lambda s: s.edge("download").bytes)
             return info.size
 
-    return await within(timeout, work)
+    return await within(timeout, work, job)
 
 
 class _FileSink:

@@ -42,7 +42,9 @@ def delete(invocation: Invocation) -> int:
     """Remove an archive, after asking."""
     store, given = invocation.store, invocation.arguments
     name = full_name(store, given.name)
-    confirm(f"{words.printable(name)} will be deleted. This cannot be undone.", yes=given.yes)
+    if not given.yes:  # nobody is asked about what is refused, or not there
+        invocation.stopper.run(lambda: archives.find(given.name, store))
+        confirm(f"{words.printable(name)} will be deleted. This cannot be undone.", yes=False)
     invocation.job(lambda _: archives.delete(given.name, store))
     return invocation.terminal.result({"name": name, "deleted": True}, [f"{words.printable(name)} is deleted."])
 

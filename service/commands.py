@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..stages.errors import ArchiveError, ConfigurationError, InternalError, KleidiaError, UnfinishedRestore
+from . import words
 from .config import Config, load
 from .exit_codes import documented, exit_code
 from .risks import store_risks, vault_risks
@@ -17,7 +18,7 @@ from .terminal import Terminal
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterator
 
     from ..pipeline.report import OnProgress, Progress
     from ..stages.pg.settings import PostgresSettings
@@ -103,15 +104,31 @@ class Invocation:
         seconds = self.config.get("backup", "job_timeout", float)
         return {} if seconds is None else {"timeout": seconds}
 
-    def job(self, start: Callable[[OnProgress], Awaitable[T]], phase: str = "", *, last: bool = True) -> T:
+    @property
+    def left_alone(self) -> tuple[str, ...]:
+        """The parts that a restore leaves alone, asked or for lack of a target. Raises ``ConfigurationError``."""
+        only = self.arguments.only
+        targets = {"database": self.database, "vault": self.vault}
+        return tuple(part for part, target in targets.items() if target is None or only not in {None, part})
+
+    def job(
+        self,
+        start: Callable[[OnProgress], Awaitable[T]],
+        phase: str = "",
+        *,
+        last: bool = True,
+        hide: Collection[str] = (),
+    ) -> T:
         """Run the command's ``last`` job, with its progress shown; ``phase`` names one that has a single phase.
+
+        Of the parts to ``hide`` it shows nothing.
 
         A signal ends it unless it is committing, which is short, and cannot be taken back.
         """
 
         def see(progress: Progress) -> None:
             self.last = progress
-            view(progress)
+            view(words.hiding(progress, hide))
 
         def too_late() -> bool:
             return self.last is not None and self.last.phase == "commit"

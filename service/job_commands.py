@@ -82,7 +82,8 @@ def restore(invocation: Invocation) -> int:
             on_progress=on_progress,
             log=invocation.terminal.log(),
             **invocation.timeout,
-        )
+        ),
+        hide=invocation.left_alone,
     )
     status = WARNINGS if report.failed_count or report.unpruned_count or report.left_alone else 0
     status = invocation.terminal.result(words.as_json(report), tables.restored(report), status)

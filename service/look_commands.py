@@ -32,7 +32,8 @@ def plan(invocation: Invocation) -> int:
             on_progress=on_progress,
             log=invocation.terminal.log(),
             **invocation.timeout,
-        )
+        ),
+        hide=invocation.left_alone,
     )
     status = WARNINGS if made.blockers or made.left_alone else 0
     status = invocation.terminal.result(words.as_json(made), plan_tables.planned(made), status)

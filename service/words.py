@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..stages.words import count as count  # noqa: PLC0414 - offered here as well
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ..pipeline.report import Progress
 
@@ -58,6 +58,15 @@ def prune_question(roots: Sequence[object]) -> str:
         "could not be read when the archive was made. In KV version 2 it can be undeleted, in version 1 it is gone.\n"
         "`restore --dry-run` names them."
     )
+
+
+def hiding(progress: Progress, parts: Collection[str]) -> Progress:
+    """Progress without what is counted of these parts (``database``, ``vault``), which a job leaves alone."""
+    if "database" in parts:
+        progress = dataclasses.replace(progress, sql_bytes=0, sql_total=None)
+    if "vault" in parts:
+        progress = dataclasses.replace(progress, secrets=0, secrets_total=None)
+    return progress
 
 
 def amounts(progress: Progress) -> dict[str, str]:

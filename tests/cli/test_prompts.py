@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_a_prompt_with_the_terminal_as_it_was(terminal: Callable[.
     assert "\nerror: Stopped by Ctrl-C. Nothing was changed." in session.text
     assert "Traceback" not in session.text
     assert not session.hides()
-    session = terminal("delete", "x.enc")
+    session = terminal("delete", "backup-full-20260101-000000.enc")
     session.expect("Type yes to go on: ")
     session.type("\x03")
     assert session.end() == 130
@@ -167,6 +167,19 @@ def test_deleting_asks_first(
     assert session.end() == status
     assert "backup-full-20260101-000000.enc will be deleted" in session.text
     assert len(list((alone / "store").iterdir())) == left
+
+
+@pytest.mark.parametrize(("name", "status", "why"), [("notes.txt", 3, "no kleidia-backup archive"), ("x.enc", 7, "")])
+def test_nobody_is_asked_about_what_is_not_deleted(
+    name: str, status: int, why: str, terminal: Callable[..., Session], alone: Path
+) -> None:
+    """A file of others, or none at all, is refused before the question."""
+    (alone / "store" / "notes.txt").touch()
+    session = terminal("delete", name)
+    assert session.end() == status
+    assert "Type yes" not in session.text
+    assert why in session.text
+    assert (alone / "store" / "notes.txt").exists()
 
 
 def test_without_a_terminal_nothing_is_asked(call: Call, terminal: Callable[..., Session], alone: Path) -> None:

@@ -22,6 +22,7 @@ from kleidia_backup.pipeline.report import BackupReport, Phase, Progress, Restor
 from kleidia_backup.service import words
 from kleidia_backup.service.progress import Bars, Lines
 from kleidia_backup.service.terminal import Terminal
+from kleidia_backup.stages.errors import StoreUnreachable
 
 from .conftest import Outcome, command
 
@@ -357,6 +358,68 @@ def test_a_result_that_cannot_be_written_is_a_warning(option: str) -> None:
         )
     assert done.returncode == 8
     assert done.stderr == "warning: The result cannot be written to stdout: No space left on device.\n"
+
+
+@pytest.mark.parametrize("arguments", ["--help", "restore --help", "--version"])
+def test_help_that_cannot_be_written_is_no_success(arguments: str) -> None:
+    """A full disk under stdout is told; a reader that left early is not."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(*arguments.split()), stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert done.returncode == 8
+    assert done.stderr == "warning: The result cannot be written to stdout: No space left on device.\n"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        command(*arguments.split()), stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_version_is_a_result(call: Call) -> None:
+    """It goes to stdout."""
+    shown = call("--version")
+    assert shown.status == 0
+    assert shown.out.startswith("kleidia-backup ")
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ("", "database 1.0 MiB of 2.0 MiB, secrets 3 of 4, archive 5 B"),
+        ("--only vault", "secrets 3 of 4, archive 5 B"),
+        ("--only database", "database 1.0 MiB of 2.0 MiB, archive 5 B"),
+    ],
+)
+@pytest.mark.parametrize("dry", [False, True])
+def test_no_progress_of_what_a_restore_leaves_alone(
+    arguments: str, shown: str, dry: bool, reporting: Any, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes pass through the pipeline all the same."""
+
+    async def library(*_: Any, on_progress: Callable[[Progress], None], **__: Any) -> Any:
+        on_progress(
+            Progress(
+                phase="restore",
+                seconds=10.0,
+                sql_bytes=1 << 20,
+                sql_total=2 << 20,
+                secrets=3,
+                secrets_total=4,
+                archive_bytes=5,
+            )
+        )
+        raise StoreUnreachable("Enough was seen.")
+
+    reporting("bring_back", None)
+    monkeypatch.setattr("kleidia_backup.service.job_commands.bring_back", library)
+    monkeypatch.setattr("kleidia_backup.service.look_commands.plan_restore", library)
+    told = call("restore", "x", *arguments.split(), "--dry-run" if dry else "--yes")
+    assert told.status == 7
+    assert f"restoring, 10 s: {shown}\n" in told.err
 
 
 @pytest.mark.parametrize("arguments", ["backup", "restore x --yes", "verify x", "list", f"delete {NAME} --yes"])
