@@ -79,6 +79,8 @@ SECTIONS: dict[str, str] = {
     "password": "Where the encryption password comes from; at most one of env, file and vault.\n"
     "KLEIDIA_BACKUP_PASSWORD in the environment comes before all of them. With none, it is asked for.",
     "password.vault": "The encryption password in a KV engine of the vault above. Instead of env and file.",
+    "service": "The service, `kleidia-backup serve`. [store], [backup] and [password] are what it begins with;\n"
+    "from then on its own settings count, which are changed through its API.",
 }
 
 _DATABASE = [
@@ -291,6 +293,56 @@ _PASSWORD = [
     ),
 ]
 
+_SERVICE = [
+    Key("service", "host", "text", '"127.0.0.1"', "Address to listen at; 0.0.0.0 is all of the machine's."),
+    Key("service", "port", "integer", "8080", "Port to listen at."),
+    *_secret(
+        "service",
+        "control_conninfo",
+        "libpq connection string of the database for the service's own tables; without it: that of [database].",
+        '"postgresql://backup@db.example.org/control"',
+    ),
+    Key(
+        "service",
+        "target",
+        "text",
+        '"kleidia"',
+        "Name of what is backed up: services with one control database and one target run one job at a time.\n"
+        "Without it: the database's name.",
+    ),
+    Key(
+        "service",
+        "secrets_mount",
+        "text",
+        '"secret"',
+        "KV mount for the secrets among the settings (the encryption password, the store's key); without it: that of\n"
+        "the first of vault.roots.",
+    ),
+    Key(
+        "service",
+        "secrets_path",
+        "text",
+        '"kleidia/backup-service"',
+        "Folder in it; without it: backup-service in the first of vault.roots.",
+    ),
+    Key(
+        "service",
+        "jwt_mount",
+        "text",
+        '"secret"',
+        "KV mount of the secret that signs users' tokens (HS256); without it: that of the first of vault.roots.",
+    ),
+    Key("service", "jwt_path", "text", '"kleidia/jwt-secret"', "Its path; without it: jwt-secret in the first root."),
+    Key("service", "jwt_field", "text", '"secret"', "Its field."),
+    Key("service", "jwks_url", "text", '"https://login.example.org/keys"', "URL of the issuer's keys, instead of it."),
+    Key("service", "jwt_audience", "text", '"kleidia-backup"', "The audience that a token must name, if any."),
+    Key("service", "jwt_issuer", "text", '"https://login.example.org"', "The issuer that a token must name, if any."),
+    Key("service", "role_claim", "text", '"role"', "The claim of a token that holds its owner's role or roles."),
+    Key("service", "admin_roles", "names", '["admin"]', "Roles that may do everything."),
+    Key("service", "viewer_roles", "names", '["viewer"]', "Roles that may look."),
+    Key("service", "grace", "seconds", "30", "How long a running job may go on when the service is stopped."),
+]
+
 KEYS: dict[tuple[str, str], Key] = {
-    (key.section, key.name): key for key in (*_DATABASE, *_VAULT, *_STORE, *_BACKUP, *_PASSWORD)
+    (key.section, key.name): key for key in (*_DATABASE, *_VAULT, *_STORE, *_BACKUP, *_PASSWORD, *_SERVICE)
 }

@@ -1,0 +1,95 @@
+"""The database of the control tables: a pool of connections, whose failures are mapped to ours once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from ...stages.errors import DatabaseError, DatabaseForbidden, DatabaseUnreachable
+from ...stages.pg.connect import first_reason, login_error
+from .migrate import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from ...stages.pg.settings import PostgresSettings
+
+Connection: TypeAlias = "psycopg.AsyncConnection[Any]"
+
+#: Seconds in which the database gives a connection and answers what is asked over it.
+ANSWER = 20.0
+_CONNECTIONS = 10
+
+
+class Control:
+    """The control database. Entering it brings its tables up to date, whoever else is doing so, and opens the pool.
+
+    Raises what ``connection`` raises, and ``ConfigurationError`` for tables of a newer version.
+    """
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self.settings = settings
+        self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
+            settings.full_conninfo(),
+            kwargs={"autocommit": True, "fallback_application_name": "kleidia-backup service"},
+            min_size=1,
+            max_size=_CONNECTIONS,
+            timeout=ANSWER / 2,
+            open=False,
+            check=AsyncConnectionPool.check_connection,
+            name="control",
+        )
+
+    async def __aenter__(self) -> Self:
+        async with self._mapped():
+            await migrate(self.settings)
+            await self._pool.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for one or a few statements, each its own transaction unless ``transaction()`` is entered.
+
+        Raises ``DatabaseUnreachable`` when there is none or it is lost or does not answer in ``ANSWER`` seconds,
+        ``DatabaseForbidden`` when a right is missing, ``DatabaseError`` for anything else.
+        """
+        async with self._mapped(), asyncio.timeout(ANSWER), self._pool.connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _mapped(self) -> AsyncIterator[None]:
+        where = self.settings.where()
+        try:
+            yield
+        except psycopg.errors.InsufficientPrivilege as exc:
+            raise DatabaseForbidden(
+                f"The control database refused a statement ({where}): {exc.diag.message_primary}.",
+                hint="Grant the role CREATE on the database once, or make it the owner of the schema kleidia_backup.",
+            ) from exc
+        except (PoolTimeout, TimeoutError) as exc:
+            raise DatabaseUnreachable(
+                f"The control database does not answer ({where}).", hint="Check that it runs and can be reached."
+            ) from exc
+        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+            if "failed:" in str(exc):
+                raise login_error(self.settings, str(exc)) from None
+            raise DatabaseUnreachable(
+                f"The connection to the control database was lost ({where}): {first_reason(str(exc))}.",
+                hint="Check the server's log; then try again.",
+            ) from exc
+        except psycopg.Error as exc:
+            what = exc.diag.message_primary or type(exc).__name__
+            raise DatabaseError(
+                f"The control database answered with an error ({where}): {what}.",
+                hint="Check the server's log.",
+            ) from exc

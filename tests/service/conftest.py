@@ -1,0 +1,102 @@
+"""A service on the real servers: small data, its own database, KV mount and directory, and intervals of a test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from kleidia_backup import DirectorySettings, PostgresSettings, Root, TokenAuth, VaultSettings
+from kleidia_backup.service.control.database import Control
+from kleidia_backup.service.control.jobs import NewJob
+from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer, PostgresServer
+from kleidia_backup.service.service import Service
+from kleidia_backup.service.service_settings import Intervals, ServiceSettings
+
+#: The encryption password that the service of the tests begins with.
+PASSWORD = "canary-encryption-password"
+#: Short enough for tests; each is in its place relative to the others.
+INTERVALS = Intervals(beat=0.1, poll=0.5, reap=0.3, dead=3, tick=0.3, margin=5)
+#: The application that is backed up.
+APPLICATION = """
+CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL);
+CREATE TABLE audit_logs (id serial PRIMARY KEY, action text);
+INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, 20) n;
+INSERT INTO audit_logs (action) SELECT 'login' FROM generate_series(1, 5);
+"""
+SECRETS = 12
+
+
+def new_backup(**changes: object) -> NewJob:
+    """A full backup that somebody asks for."""
+    values: dict[str, object] = {
+        "kind": "backup",
+        "backup_type": "full",
+        "requested_by": "u-1",
+        "requested_by_name": "ada",
+        "ip": "192.0.2.7",
+        "workstation": "desk",
+    }
+    return NewJob(**(values | changes))  # type: ignore[arg-type]  # as the caller says
+
+
+@pytest.fixture
+async def control(database: str) -> AsyncIterator[Control]:
+    """Control tables in an empty database."""
+    async with Control(PostgresSettings(database)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def application(database: str, kv: KvMount) -> str:
+    """The connection string of a database with an application in it, whose secrets are in the folder ``app``."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(APPLICATION)
+    for number in range(SECRETS):
+        kv.put(f"app/secret-{number}", {"value": f"s{number}"})
+    kv.put("app/jwt-secret", {"secret": "canary-jwt-secret-of-at-least-32-bytes"})
+    return database
+
+
+@pytest.fixture
+def service_settings(
+    application: str,
+    kv: KvMount,
+    postgres_server: PostgresServer,
+    openbao_server: OpenBaoServer,
+    store_directory: Path,
+    tmp_path: Path,
+) -> ServiceSettings:
+    """Settings of a service for ``application``; its archives go to ``store_directory``."""
+    postgres = PostgresSettings(
+        application,
+        pg_dump=str(postgres_server.bin_dir / "pg_dump"),
+        psql=str(postgres_server.bin_dir / "psql"),
+    )
+    return ServiceSettings(
+        control=postgres,
+        database=postgres,
+        vault=VaultSettings(
+            address=openbao_server.address,
+            auth=TokenAuth(openbao_server.root_token),
+            roots=(Root("", kv.path, "app"),),
+        ),
+        store=DirectorySettings(store_directory, "backups/"),
+        secrets_mount=kv.path,
+        secrets_path="service",
+        jwt_mount=kv.path,
+        jwt_path="app/jwt-secret",
+        target="app",
+        state=tmp_path / "state",
+        grace=5,
+        intervals=INTERVALS,
+    )
+
+
+@pytest.fixture
+async def service(service_settings: ServiceSettings) -> AsyncIterator[Service]:
+    """A running service."""
+    async with Service(service_settings) as running:
+        yield running
