@@ -7,6 +7,7 @@ import functools
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 from aiobotocore.httpsession import AIOHTTPSession  # type: ignore[import-untyped]
@@ -21,6 +22,7 @@ from .s3_errors import translated
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aiohttp import ClientSession
     from aiohttp.abc import AbstractStreamWriter
     from types_aiobotocore_s3 import S3Client
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 #: Bytes handed to the transport at once: small enough to stay out of the event loop's way, TLS included.
 _SLICE = 256 * 1024
+_REDIRECTS = {301, 302, 303, 307, 308}
 
 
 class _Sliced(Payload):
@@ -58,18 +61,43 @@ class _Sliced(Payload):
         await self.write(writer)
 
 
+class _Unredirected:
+    """An aiohttp session that goes nowhere but where it was sent: a request carries credentials and an archive."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+
+    def request(self, method: str, **arguments: Any) -> Any:
+        return self._session.request(method, allow_redirects=False, **arguments)
+
+
 class _Session(AIOHTTPSession):  # type: ignore[misc]
-    """aiobotocore's HTTP session, sending bytearrays in slices."""
+    """aiobotocore's HTTP session, sending bytearrays in slices, and following no redirect."""
+
+    async def _get_session(self, proxy_url: str | None) -> _Unredirected:
+        return _Unredirected(await super()._get_session(proxy_url))
 
     async def send(self, request: Any) -> Any:
         body = request.body
-        if not isinstance(body, bytearray):
-            return await super().send(request)
-        request.body = _Sliced(body, self._timeout.sock_read)
+        if isinstance(body, bytearray):
+            request.body = _Sliced(body, self._timeout.sock_read)
         try:
-            return await super().send(request)
+            answer = await super().send(request)
         finally:
             request.body = body
+        # AWS names a bucket's region by 301 without a Location, and botocore asks there.
+        if answer.status_code in _REDIRECTS and "location" in answer.headers:
+            raise ConfigurationError(
+                f"The store at {_origin(request.url)} redirects to {_origin(answer.headers['location'])}.",
+                hint="Set endpoint to the address that it redirects to, or region to the bucket's.",
+            )
+        return answer
+
+
+def _origin(url: str) -> str:
+    """Scheme and host of a URL; one without is on the same server."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "another path"
 
 
 def _config(settings: S3Settings) -> AioConfig:
