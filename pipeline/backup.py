@@ -10,7 +10,7 @@ The SQL comes first in the payload, so that a restore meets what fails most ofte
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from ..stages.archive_sink import PART, SMALLEST_S3_PART, ArchiveSink
 from ..stages.codec import Assemble, Seal, Sha256, compress
 from ..stages.drain import nothing
 from ..stages.errors import ConfigurationError, ObjectExists, ObjectMissing
+from .claims import claimed
 from .engine import Pipeline, in_thread
 from .job import JOB_TIMEOUT, Job, check_password, open_store, within
 from .opening import full_name
@@ -82,7 +83,7 @@ async def backup(
     async def work() -> BackupReport:
         async with AsyncExitStack() as stack:
             target = await stack.enter_async_context(open_store(store))
-            object_name, now = await _free_name(target, name, kind)
+            object_name, now = await _free_name(stack, store, target, name, kind)
             header = Header(
                 created_at=now,
                 backup_type=kind,
@@ -119,22 +120,38 @@ def _check_part_size(part_size: int, store: object) -> None:
         )
 
 
-async def _free_name(store: ObjectStore, name: str | None, kind: BackupType) -> tuple[str, datetime]:
-    """The archive's full name and its time. A name that is taken is refused; one that we made waits a second.
+async def _free_name(
+    stack: AsyncExitStack,
+    store: S3Settings | DirectorySettings | ObjectStore,
+    target: ObjectStore,
+    name: str | None,
+    kind: BackupType,
+) -> tuple[str, datetime]:
+    """The archive's full name, claimed until the stack is left, and its time.
 
+    A name that is taken, or that a running backup will take, is refused; one that we made waits for the next second.
     The store refuses again at the end, where it can.
     """
     while True:
         now = datetime.now(UTC)
-        full = archive_name(store.prefix, kind, now) if name is None else full_name(store, name)
-        try:
-            await store.head(full)
-        except ObjectMissing:
-            return full, now
+        full = archive_name(target.prefix, kind, now) if name is None else full_name(target, name)
+        with ExitStack() as claim:
+            ours = claim.enter_context(claimed(store, full))
+            try:
+                await target.head(full)
+            except ObjectMissing:
+                if ours:
+                    stack.push(claim.pop_all())
+                    return full, now
+                error = ObjectExists(
+                    f"Another backup is running that will be named {full}.", hint="Choose another name, or wait for it."
+                )
+            else:
+                error = ObjectExists(
+                    f"There is an archive named {full} already.", hint="Choose another name, or delete that one."
+                )
         if name is not None:
-            raise ObjectExists(
-                f"There is an archive named {full} already.", hint="Choose another name, or delete that one."
-            )
+            raise error
         await anyio.sleep(1)
 
 
