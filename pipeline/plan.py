@@ -109,7 +109,7 @@ async def plan_restore(
                 seconds=seconds,
             )
 
-    return await within(timeout, work)
+    return await within(timeout, work, job)
 
 
 async def _unfinished(state: Path | None) -> UnfinishedRestore | None:
@@ -144,9 +144,11 @@ async def _inventory(parts: Parts, archive: OpenArchive, verified: Verified) -> 
     if parts.database is None:
         return None
     from ..stages.pg.inventory import take_inventory
+    from ..stages.pg.questions import answered
 
     preserve = parts.database.preserve + (() if archive.header.includes_audit else parts.database.audit)
-    return await in_thread(take_inventory, parts.database, verified.survey.facts, preserve)
+    facts, limit = verified.survey.facts, parts.database.query_timeout
+    return await answered(take_inventory, parts.database, facts, preserve, limit=limit)
 
 
 async def _vault_plan(job: Job, parts: Parts, compare: Compare | None, *, prune: bool) -> VaultPlan | None:

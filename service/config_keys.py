@@ -103,6 +103,13 @@ _DATABASE = [
     Key("database", "pg_dump", "program", '"pg_dump"', "Path of pg_dump, not older than the server."),
     Key("database", "psql", "program", '"psql"', "Path of psql."),
     Key("database", "lock_timeout", "seconds", '"10m"', "Longest wait for a table that another session has locked."),
+    Key(
+        "database",
+        "query_timeout",
+        "seconds",
+        '"60s"',
+        "Longest wait for the answer to a question about the database (not for the dump or the restore itself).",
+    ),
 ]
 
 _VAULT = [

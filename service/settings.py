@@ -30,7 +30,7 @@ StoreSettings: TypeAlias = S3Settings | DirectorySettings
 #: Our names of libpq's parameters.
 _LIBPQ = {"name": "dbname"}
 #: The keys that are not libpq's.
-_OURS = ("pg_dump", "psql", "lock_timeout")
+_OURS = ("pg_dump", "psql", "lock_timeout", "query_timeout")
 _TABLES = {"preserve_tables": "preserve", "audit_tables": "audit"}
 #: The keys of [vault.auth] that each method takes besides mount; the first of them it cannot do without.
 _METHODS = {

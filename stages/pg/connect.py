@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
 
 from ..errors import DatabaseError, DatabaseForbidden, DatabaseUnreachable
+from .questions import line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from psycopg.abc import PQGen
+
+    from .questions import Line
     from .settings import PostgresSettings
+
+T = TypeVar("T")
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -62,15 +68,27 @@ def is_connection_failure(text: str) -> bool:
     return ("connection to server" in text and "failed:" in text) or "could not translate host name" in text
 
 
+class _Connection(psycopg.Connection[TupleRow]):
+    """Tells whoever may cut it when a question begins."""
+
+    line: Line | None = None
+
+    def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
+        if self.line is not None:
+            self.line.asks()
+        return super().wait(gen, *args, **options)
+
+
 @contextmanager
 def connect(settings: PostgresSettings, *, timeout: int | None = None) -> Iterator[Connection]:
     """A connection for a few questions; blocking, so call it in a thread. ``timeout`` is in seconds, for connecting.
 
-    Raises ``DatabaseUnreachable`` when it does not come about or is lost, ``DatabaseForbidden`` when the login is
-    refused or a right is missing, ``DatabaseError`` for anything else that the server refuses.
+    Raises ``DatabaseUnreachable`` when it does not come about, is lost, or was cut by ``answered``,
+    ``DatabaseForbidden`` when the login is refused or a right is missing, ``DatabaseError`` for anything else that
+    the server refuses.
     """
     try:
-        connection = psycopg.connect(
+        connection = _Connection.connect(
             settings.full_conninfo(connect_timeout=timeout),
             autocommit=True,
             row_factory=tuple_row,
@@ -79,15 +97,35 @@ def connect(settings: PostgresSettings, *, timeout: int | None = None) -> Iterat
         )
     except psycopg.OperationalError as exc:
         raise login_error(settings, str(exc)) from None
+    asking = connection.line = line.get()
     try:
         with connection:
-            yield connection
+            if asking is not None:
+                asking.hold(connection.fileno())
+            try:
+                yield connection
+            finally:
+                if asking is not None:
+                    asking.release()
     except psycopg.errors.InsufficientPrivilege as exc:
         raise DatabaseForbidden(
             f"PostgreSQL refused a question ({settings.where()}): {exc.diag.message_primary}.",
             hint="Grant the right that is missing.",
         ) from exc
+    except psycopg.errors.QueryCanceled as exc:
+        raise DatabaseError(
+            f"PostgreSQL ended a question ({settings.where()}): {exc.diag.message_primary}.",
+            hint="Look what keeps the server busy; query_timeout in the settings, and the role's statement_timeout on "
+            "the server, say how long a question may take.",
+        ) from exc
     except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+        if asking is not None and asking.late:
+            raise DatabaseUnreachable(
+                f"PostgreSQL took the connection, and a question was not answered within {settings.query_timeout:g} s "
+                f"({settings.where()}).",
+                hint="Look whether the server hangs, or what holds the locks that a question waits for; query_timeout "
+                "in the settings says how long to wait.",
+            ) from exc
         raise DatabaseUnreachable(
             f"The connection to PostgreSQL was lost ({settings.where()}): {first_reason(str(exc))}.",
             hint="Check the server's log; then try again.",

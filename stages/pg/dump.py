@@ -17,6 +17,7 @@ from .connect import connect, is_connection_failure, login_error
 from .filter import UNREADABLE, DumpCheck, Unreadable
 from .outcome import LOCKED
 from .preflight import check_backup, find_tables, with_partitions
+from .questions import answered
 from .scan import Unfit
 from .settings import CONTROL_SCHEMA, PostgresSettings, Table
 
@@ -71,7 +72,7 @@ class PgDump:
         ``DatabaseForbidden`` when it cannot connect, and what ``check_backup`` raises.
         """
         tool, _ = self.checked or await check_backup(self.settings)
-        self.report.without_rows = await in_thread(self._without_rows)
+        self.report.without_rows = await answered(self._without_rows, limit=self.settings.query_timeout)
         environment = self.settings.environment()
         child = await process.start(self._command(tool), environment=environment, stdin=subprocess.DEVNULL)
         said = process.Tail()

@@ -5,6 +5,7 @@ Nothing is written: the session is read-only, and waits for nobody's lock.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 #: the archive does not know it. ``drop``: the archive does not know it, and it goes with the table it is a part of.
 Action: TypeAlias = Literal["create", "replace", "preserve", "stay", "drop"]
 
-#: Seconds for a question to the catalog.
-_SECONDS = 300
 #: Names that are no roles.
 _KEYWORDS = frozenset({"current_user", "current_role", "session_user", "public"})
 #: An identifier that needs no quotes.
@@ -104,7 +103,7 @@ def take_inventory(settings: PostgresSettings, archive: SqlFacts, preserve: tupl
     """
     with connect(settings) as connection:
         connection.execute("SET default_transaction_read_only = on")
-        connection.execute(f"SET statement_timeout = '{_SECONDS}s'")
+        connection.execute(f"SET statement_timeout = {math.ceil(settings.query_timeout * 1000)}")
         preserved = frozenset(with_partitions(connection, find_tables(connection, preserve)))
         connection.execute("SET search_path = ''")  # from here on, names are shown with their schema
         version = connection.info.server_version

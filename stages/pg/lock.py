@@ -16,6 +16,7 @@ import anyio
 from ...pipeline.engine import in_thread
 from ..errors import Busy
 from .connect import connect, one
+from .questions import answered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,15 +48,16 @@ _RESTORING = """
 @asynccontextmanager
 async def hold_database(settings: PostgresSettings, work: Work) -> AsyncIterator[None]:
     """Hold the database for a job. Raises ``Busy``, naming who holds it since when, and what ``connect`` raises."""
-    session = await in_thread(_acquire, settings, work)
+    session = ExitStack()
     try:
+        await answered(_acquire, session, settings, work, limit=settings.query_timeout)
         yield
     finally:
         with anyio.CancelScope(shield=True):
             await in_thread(session.close)
 
 
-def _acquire(settings: PostgresSettings, work: Work) -> ExitStack:
+def _acquire(session: ExitStack, settings: PostgresSettings, work: Work) -> None:
     with ExitStack() as stack:
         connection = stack.enter_context(connect(settings))
         connection.execute("SELECT set_config('application_name', %s, false)", (_name(work),))
@@ -66,7 +68,7 @@ def _acquire(settings: PostgresSettings, work: Work) -> ExitStack:
             raise busy(settings, connection)
         if one(connection, _RESTORING, TRANSACTION_LOCK)[0]:
             raise busy(settings, connection)
-        return stack.pop_all()
+        session.push(stack.pop_all())
 
 
 def _name(work: Work) -> str:

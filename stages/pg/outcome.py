@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ...pipeline.engine import in_thread
 from ..errors import CommitUncertain, DatabaseError, DatabaseUnreachable, RestoreFailed
 from .connect import connect, is_connection_failure, login_error, one
+from .questions import answered
 
 if TYPE_CHECKING:
     from .settings import PostgresSettings
@@ -114,14 +114,14 @@ async def end_backend(settings: PostgresSettings, name: str, transaction: str) -
         with connect(settings, timeout=_CONNECT) as connection:
             return bool(one(connection, "SELECT txid_status(%s::bigint)", (transaction,))[0] == "aborted")
 
-    deadline = anyio.current_time() + ENDING
-    while anyio.current_time() < deadline:
+    limit = settings.query_timeout
+    with anyio.move_on_after(ENDING):
         try:
-            if await in_thread(ended):
-                return not transaction or await in_thread(rolled_back)
+            while not await answered(ended, limit=limit):  # noqa: ASYNC110 - nobody tells us
+                await anyio.sleep(0.05)
+            return not transaction or await answered(rolled_back, limit=limit)
         except DatabaseError:
             return False
-        await anyio.sleep(0.05)
     return False
 
 
@@ -137,22 +137,24 @@ async def settle(settings: PostgresSettings, transaction: str, name: str, failur
     Raises ``failure`` (or ``RestoreFailed``) when it was rolled back, ``CommitUncertain`` when the server does not say
     within ``SETTLING`` seconds.
     """
-    deadline = anyio.current_time() + SETTLING
-    while anyio.current_time() < deadline:
-        try:
-            answer = await in_thread(transaction_status, settings, transaction)
-        except DatabaseUnreachable:
-            await anyio.sleep(0.5)
-            continue
-        except DatabaseError:
-            break
-        if answer == "committed":
-            return
-        if answer == "aborted":
-            raise failure or RestoreFailed("PostgreSQL rolled the restore back at COMMIT.", hint="Nothing was changed.")
-        if answer != "in progress":
-            break
-        await end_backend(settings, name, "")
+    with anyio.move_on_after(SETTLING):
+        while True:
+            try:
+                answer = await answered(transaction_status, settings, transaction, limit=settings.query_timeout)
+            except DatabaseUnreachable:
+                await anyio.sleep(0.5)
+                continue
+            except DatabaseError:
+                break
+            if answer == "committed":
+                return
+            if answer == "aborted":
+                raise failure or RestoreFailed(
+                    "PostgreSQL rolled the restore back at COMMIT.", hint="Nothing was changed."
+                )
+            if answer != "in progress":
+                break
+            await end_backend(settings, name, "")
     raise CommitUncertain(
         f"The connection to PostgreSQL was lost during COMMIT ({settings.where()}): the restore may be there, or not.",
         hint=f"Ask the server: SELECT txid_status({transaction}); it answers committed or aborted.",

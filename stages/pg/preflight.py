@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...pipeline.engine import in_thread
 from ..errors import DatabaseForbidden
 from .connect import Connection, connect, one
+from .questions import answered
 from .settings import CONTROL_SCHEMA, PostgresSettings, Table
 from .tools import Tool, find_tool, require_dump_version, require_restrict
 
@@ -50,7 +50,7 @@ async def check_backup(settings: PostgresSettings) -> tuple[Tool, DatabaseFacts]
         with connect(settings) as connection:
             return _facts(connection, settings), unreadable(connection)
 
-    facts, missing = await in_thread(ask)
+    facts, missing = await answered(ask, limit=settings.query_timeout)
     require_dump_version(tool, facts.server_version)
     if missing:
         shown = ", ".join(missing[:20]) + (f" and {len(missing) - 20} more" if len(missing) > 20 else "")
@@ -78,7 +78,7 @@ async def ask_facts(settings: PostgresSettings) -> DatabaseFacts:
         with connect(settings) as connection:
             return _facts(connection, settings)
 
-    return await in_thread(ask)
+    return await answered(ask, limit=settings.query_timeout)
 
 
 def _facts(connection: Connection, settings: PostgresSettings) -> DatabaseFacts:

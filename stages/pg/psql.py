@@ -20,6 +20,7 @@ from .lock import TRANSACTION_LOCK, busy
 from .preflight import check_restore
 from .preserve import plan
 from .preserve_sql import SERVER_SAID, WARNINGS
+from .questions import answered
 from .settings import PostgresSettings, Table, quote_literal
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class PsqlSession:
         answer = await self._until("begun", lambda: self._say(text + self._marker("begun", value)))
         self._transaction, role, alone = answer.split()
         if alone != "true":
-            raise await in_thread(self._busy)
+            raise await answered(self._busy, limit=self.settings.query_timeout)
         self.report.replica = role == "replica"
         if not self.report.replica:
             self.report.warnings.append(
@@ -280,7 +281,7 @@ async def open_psql(
     """
     tool, _ = checked or await check_restore(settings)
     names = settings.preserve if preserve is None else preserve
-    preservation = await in_thread(plan, settings, names, tables)
+    preservation = await answered(plan, settings, names, tables, limit=settings.query_timeout)
     name = f"kleidia-restore-{secrets.token_hex(8)}"
     command = [tool.path, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "--no-password", "--file=-"]
     command.append(f"--dbname={settings.public_conninfo(application_name=name)}")

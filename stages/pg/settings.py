@@ -96,7 +96,9 @@ class PostgresSettings:
     ``pg_dump`` and ``psql`` are paths, or names to look for on ``PATH``. ``preserve`` names the tables that keep
     their rows through a restore and whose rows are not dumped, ``audit`` the tables of the audit log.
     ``lock_timeout`` are the seconds that a dump or a statement of a restore waits for a lock that another session
-    holds; 0 is no limit. Raises ``ConfigurationError`` for what cannot be read. ``repr`` shows no password.
+    holds; 0 is no limit. ``query_timeout`` are those in which the server answers each of our own questions, before
+    and after a job; it does not limit the dump or the restore itself. Raises ``ConfigurationError`` for what cannot
+    be read. ``repr`` shows no password.
     """
 
     conninfo: str = field(repr=False)
@@ -105,6 +107,7 @@ class PostgresSettings:
     preserve: tuple[str, ...] = ("backup_jobs",)
     audit: tuple[str, ...] = ("audit_logs",)
     lock_timeout: float = 600.0
+    query_timeout: float = 60.0
     _parameters: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -126,6 +129,11 @@ class PostgresSettings:
             raise ConfigurationError(
                 f"lock_timeout cannot be {self.lock_timeout:g} seconds.",
                 hint=f"Give 0 (no limit) to {_LONGEST:g} seconds.",
+            )
+        if not 0 < self.query_timeout <= _LONGEST:
+            raise ConfigurationError(
+                f"query_timeout cannot be {self.query_timeout:g} seconds.",
+                hint=f"Give more than 0, and at most {_LONGEST:g} seconds.",
             )
         for name in (*self.preserve, *self.audit):
             Table.parse(name)

@@ -189,7 +189,7 @@ def test_the_examples_defaults_are_the_real_defaults(configured: Write, tmp_path
             *("port = 5432", 'pg_dump = "pg_dump"', 'psql = "psql"', 'preserve_tables = ["b', 'audit_tables = ["a'),
             *("workers = 20", "request_timeout = 100", "retry_budget = 60", 'mount = "approle"', "wrapped = false"),
             *('checksum = "crc32"', "connect_timeout = 10", "read_timeout = 300", 'operation_timeout = "30m"'),
-            *("attempts = 8", "connections = 24", 'lock_timeout = "10m"'),
+            *("attempts = 8", "connections = 24", 'lock_timeout = "10m"', 'query_timeout = "60s"'),
         ).replace("\ninsecure_tls", "\n#")
     )
     said = load(environment={})
@@ -198,7 +198,7 @@ def test_the_examples_defaults_are_the_real_defaults(configured: Write, tmp_path
     assert (one := database_settings(said)) is not None
     assert (other := database_settings(plain)) is not None
     assert (one.pg_dump, one.psql, one.preserve, one.audit) == (other.pg_dump, other.psql, other.preserve, other.audit)
-    assert one.lock_timeout == other.lock_timeout
+    assert (one.lock_timeout, one.query_timeout) == (other.lock_timeout, other.query_timeout)
     waiting = database_settings(load(environment={"KLEIDIA_DATABASE_LOCK_TIMEOUT": "90s"}))
     assert (waiting is not None, waiting and waiting.lock_timeout) == (True, 90.0)
 

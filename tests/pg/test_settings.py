@@ -69,6 +69,13 @@ def test_a_lock_timeout_that_the_server_would_refuse_is_refused(seconds: float) 
     assert PostgresSettings("dbname=x", lock_timeout=0.0001).lock_milliseconds == 1
 
 
+@pytest.mark.parametrize("seconds", [-1, 0, 1e7, float("nan")])
+def test_a_query_timeout_that_cannot_be_is_refused(seconds: float) -> None:
+    """No limit at all would let a silent server hold a job's questions for as long as the job may take."""
+    with pytest.raises(ConfigurationError, match="query_timeout"):
+        PostgresSettings("dbname=x", query_timeout=seconds)
+
+
 def test_a_passfile_is_left_to_libpq(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its path is no secret; no password is set beside it."""
     monkeypatch.delenv("PGPASSWORD", raising=False)

@@ -1,0 +1,166 @@
+"""Questions to a server that does not answer: limits and cancellations end them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import anyio
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from kleidia_backup.service.demo.servers import PostgresServer
+from kleidia_backup.stages.errors import DatabaseError, DatabaseUnreachable
+from kleidia_backup.stages.pg.connect import connect, one
+from kleidia_backup.stages.pg.questions import Line, answered
+from kleidia_backup.stages.pg.settings import PostgresSettings
+
+pytestmark = pytest.mark.anyio
+
+both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+#: Far more seconds than a test may take.
+LONG = 600
+
+
+def ask(settings: PostgresSettings, *seconds: float) -> int:
+    """Ask questions over one connection that take these times; how many were answered."""
+    with connect(settings) as connection:
+        return sum(1 for each in seconds if one(connection, "SELECT pg_sleep(%s)", (each,)) is not None)
+
+
+@both
+async def test_a_question_that_nobody_answers_has_an_end(db: Any) -> None:
+    """The error says what may be wrong, and which setting it was; in the thread nothing goes on."""
+    settings = db.using(query_timeout=0.2).settings
+    began = monotonic()
+    with pytest.raises(DatabaseUnreachable, match=r"not answered within 0\.2 s") as caught:
+        await answered(ask, settings, LONG, limit=settings.query_timeout)
+    assert monotonic() - began < 10
+    assert "query_timeout" in caught.value.hint
+
+
+@both
+async def test_the_limit_is_one_for_each_question(db: Any) -> None:
+    """Many questions may take longer together."""
+    assert await answered(ask, db.settings, *[0.2] * 6, limit=0.9) == 6
+
+
+@both
+async def test_a_cancellation_cuts_the_connection(db: Any, until: Any) -> None:
+    """The thread does not wait for the answer to a question of its own, and asks no other."""
+    seen: list[str] = []
+
+    def twice() -> None:
+        for _ in range(2):
+            try:
+                ask(db.settings, LONG)
+            except DatabaseUnreachable as exc:
+                seen.append(exc.message)
+
+    asked = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%' AND datname = current_database()"
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: answered(twice, limit=LONG))
+        await until(lambda: db.value(asked.replace("%%", "%")) > 0)
+        tasks.cancel_scope.cancel()
+        began = monotonic()
+    assert monotonic() - began < 10
+    assert len(seen) == 2
+
+
+@both
+async def test_what_the_server_itself_ends_is_told_as_such(db: Any) -> None:
+    """A statement_timeout of the role is no lost connection."""
+    settings = db.using(conninfo=db.settings.conninfo + " options='-c statement_timeout=50'").settings
+    with pytest.raises(DatabaseError, match=r"ended a question .* due to statement timeout") as caught:
+        await answered(ask, settings, LONG, limit=LONG)
+    assert type(caught.value) is DatabaseError
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """A server's side of TLS, with a certificate that nobody knows."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+    ).sign(key, hashes.SHA256())
+    path: Path = tmp_path_factory.mktemp("tls") / "both.pem"
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+async def test_tls_changes_nothing(db: Any, postgres_server: PostgresServer, tls: ssl.SSLContext) -> None:
+    """A connection with TLS is cut as well, by its limit and by a cancellation."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Speak TLS in the server's place, as the client asks for it by its first eight bytes."""
+        await reader.readexactly(8)
+        writer.write(b"S")
+        await writer.start_tls(tls)
+        upstream, downstream = await asyncio.open_connection(postgres_server.host, postgres_server.port)
+        pumps = [asyncio.ensure_future(pump(reader, downstream)), asyncio.ensure_future(pump(upstream, writer))]
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        for each in pumps:
+            each.cancel()
+        downstream.close()
+        writer.close()
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+            await sink.drain()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = db.using(conninfo=f"{db.settings.conninfo} port={port} sslmode=require").settings
+        assert await answered(ask, settings, 0, limit=LONG) == 1
+        with pytest.raises(DatabaseUnreachable, match="not answered"):
+            await answered(ask, db.using(conninfo=settings.conninfo, query_timeout=0.2).settings, LONG, limit=0.2)
+        with anyio.move_on_after(0.3) as scope:
+            await answered(ask, settings, LONG, limit=LONG)
+        assert scope.cancelled_caught
+
+
+def test_a_number_that_is_somebody_elses_now_is_left_alone() -> None:
+    """A connection that fails closes its descriptor at once, and the next socket gets that number."""
+    line = Line()
+    one_end, other_end = socket.socketpair()
+    line.hold(one_end.fileno())
+    number = one_end.detach()
+    os.close(number)
+    here, there = socket.socketpair()
+    with other_end, here, there:
+        assert number in (here.fileno(), there.fileno())
+        line.cut()
+        here.sendall(b"whole")
+        assert there.recv(5) == b"whole"
+        assert other_end.recv(1) == b""
+    line.release()
+
+
+def test_what_is_left_open_is_not_cut() -> None:
+    """A connection that outlives its questions, as that of the lock does, belongs to somebody else."""
+    line = Line()
+    one_end, other_end = socket.socketpair()
+    with one_end, other_end:
+        line.hold(one_end.fileno())
+        line.let_go()
+        line.cut()
+        one_end.sendall(b"whole")
+        assert other_end.recv(5) == b"whole"
