@@ -48,7 +48,7 @@ class Cron:
 
     def after(self, moment: datetime) -> datetime:
         """The first due time after ``moment``."""
-        # cronsim counts on local time, which comes twice in autumn: asked in the second hour it may answer in the first.
+        # cronsim counts on local time, which autumn has twice: asked in the second hour it may answer in the first.
         return next(due for due in self._times(moment) if due > moment)
 
     def before(self, moment: datetime) -> datetime:
