@@ -28,7 +28,6 @@ import anyio
 from psycopg.types.json import Jsonb
 
 from ...stages.errors import ConfigurationError, KleidiaError
-from ...stages.stores.directory import DirectorySettings
 from ...stages.stores.s3_settings import S3Settings
 from .audit import Actor, Audit, AuditEntry
 from .backup_settings import SECRETS, STORED, BackupSettings, changed
@@ -37,6 +36,7 @@ from .secrets import Kept
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ...stages.stores.directory import DirectorySettings
     from .database import Connection, Control
     from .secrets import Name, ServiceSecrets
 
@@ -168,7 +168,7 @@ class SettingsStore:
                 before = (await self._secrets.read_all())[name]
                 previous[name] = before
                 await self._secrets.write(name, Kept(value, new.tags[name]))
-        if not new.settings.access_key_id and new.version > 0 and changes.get("access_key_id") == "":
+        if changes.get("access_key_id") == "":
             previous["s3"] = (await self._secrets.read_all())["s3"]
             await self._secrets.remove("s3")
 
@@ -256,9 +256,9 @@ def _usable(row: _Row, name: Name, kept: Kept | None, of_file: str | None) -> st
 
 def _check_version(row: _Row, version: int | None) -> None:
     if version is not None and version != row.version:
+        by = f" by {row.changed_by}" if row.changed_by else ""
         raise VersionConflict(
-            f"The settings were changed meanwhile{f' by {row.changed_by}' if row.changed_by else ''}: they have version "
-            f"{row.version} now.",
+            f"The settings were changed meanwhile{by}: they have version {row.version} now.",
             hint="Load them again, and repeat the change.",
         )
 
