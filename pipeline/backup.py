@@ -29,6 +29,7 @@ from .engine import Pipeline, in_thread
 from .job import JOB_TIMEOUT, Job, check_password, open_store, within
 from .opening import full_name
 from .report import BackupReport
+from .waiting import DATABASE, STORE, VAULT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,6 +83,7 @@ async def backup(
 
     async def work() -> BackupReport:
         async with AsyncExitStack() as stack:
+            job.asks = STORE
             target = await stack.enter_async_context(open_store(store))
             object_name, now = await _free_name(stack, store, target, name, kind)
             header = Header(
@@ -93,14 +95,17 @@ async def backup(
             )
             sources = _Sources()
             if database is not None:
+                job.asks = DATABASE
                 await sources.add_database(database, stack, include_audit=include_audit)
             if vault is not None:
+                job.asks = VAULT
                 await sources.add_vault(vault, stack, allow_unreadable=allow_unreadable)
+            job.asks = STORE
             if aborted := await target.abort_stale(max(STALE_UPLOADS, 2 * timedelta(seconds=timeout))):
                 job.log("aborted unfinished uploads", count=aborted)
             return await _run(job, target, object_name, header, password, sources, part_size or PART)
 
-    return await within(timeout, work)
+    return await within(timeout, work, job)
 
 
 def _kind(database: PostgresSettings | None, vault: VaultSettings | None) -> BackupType:

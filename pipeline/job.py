@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -10,6 +11,7 @@ import anyio
 from ..stages.errors import ConfigurationError, InternalError, JobTimeout, KleidiaError
 from .engine import Event, Pipeline, Snapshot, StageFailed
 from .report import Phase, Progress
+from .waiting import waits_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,16 +46,39 @@ class Job:
         self._started = self._phase_started = perf_counter()
         self._totals: dict[str, Any] = {}
         self._counters: dict[str, Callable[[Snapshot], int]] = {}
+        #: The scope that ends the job when its time is over.
+        self.limit: anyio.CancelScope | None = None
+        #: The server that is asked outside of a pipeline.
+        self.asks = ""
+        self._seen: Snapshot | None = None
+        self._at_limit: tuple[Phase, str] | None = None
         self.phase: Phase = "prepare"
         self.seconds: dict[str, float] = {}
 
     def begin(self, phase: Phase, **totals: Any) -> None:
-        """End the current phase and begin the next, with what is known of its totals (``sql_total=…``)."""
+        """End the current phase and begin the next, with what is known of its totals (``sql_total=…``).
+
+        From the COMMIT on the job's time limit counts no more, for what became of it must be told.
+        """
+        self._note_limit()
+        if phase == "commit" and self.limit is not None:
+            self.limit.deadline = math.inf
+        self.asks, self._seen = "", None
         self._settle()
         self.phase = phase
         self._totals = totals
         self.log("phase", phase=phase)
         self.report(Progress(phase=phase, seconds=perf_counter() - self._started, **self._totals))
+
+    def _note_limit(self) -> None:
+        """Remember where the job's limit met it: cleaning up may begin another phase."""
+        if self._at_limit is None and self.limit is not None and self.limit.cancel_called:
+            self._at_limit = self.phase, waits_for(self._seen) if self._seen else self.asks
+
+    def at_limit(self) -> tuple[Phase, str]:
+        """The phase in which the job's limit met it, and the server that it waited for, if that is known."""
+        self._note_limit()
+        return self._at_limit or (self.phase, "")
 
     def finish(self) -> dict[str, float]:
         """Seconds of each phase, and ``total``."""
@@ -89,6 +114,7 @@ class Job:
 
         def observe(event: Event) -> None:
             if isinstance(event, Snapshot):
+                self._seen = event
                 values: dict[str, Any] = {name: read(event) for name, read in counters.items()} | self._totals
                 seconds = perf_counter() - self._started
                 self.report(Progress(phase=self.phase, seconds=seconds, stages=event.stages, **values))
@@ -106,11 +132,14 @@ class Job:
                 f"The stage {exc.stage} failed in a way nobody expected: {type(exc.cause).__name__}.",
                 hint="Please report this, with the log (--verbose).",
             ) from exc.cause
+        self._seen = None
         return pipeline.snapshot()
 
 
-async def within(seconds: float, work: Callable[[], Awaitable[T]]) -> T:
+async def within(seconds: float, work: Callable[[], Awaitable[T]], job: Job | None = None) -> T:
     """Await ``work()``; raise ``JobTimeout`` when it takes longer. It is cancelled, and cleans up, first.
+
+    ``job`` says where it was then; from the beginning of its COMMIT on the limit counts no more.
 
     It runs in a task of its own: asyncio's own cancellation of a caller (``task.cancel()``, ``asyncio.timeout``,
     Ctrl-C) breaks through the shields in the task that it hits, and a COMMIT must not be left in the middle.
@@ -125,7 +154,9 @@ async def within(seconds: float, work: Callable[[], Awaitable[T]]) -> T:
             failure.append(exc)
 
     try:
-        with anyio.move_on_after(seconds):
+        with anyio.move_on_after(seconds) as limit:
+            if job is not None:
+                job.limit = limit
             async with anyio.create_task_group() as task:
                 task.start_soon(run)
     except anyio.get_cancelled_exc_class():
@@ -136,10 +167,26 @@ async def within(seconds: float, work: Callable[[], Awaitable[T]]) -> T:
         raise failure[0]
     if outcome:
         return outcome[0]
-    raise JobTimeout(
-        f"The job did not end within its limit of {seconds:.0f} s and was stopped.",
-        hint="Raise job_timeout in the configuration if it needs longer.",
+    raise _too_long(seconds, job)
+
+
+def _too_long(seconds: float, job: Job | None) -> JobTimeout:
+    phase, server = job.at_limit() if job else ("", "")
+    where = f" in the phase {phase}" if phase else ""
+    what = f", while it waited for {server}" if server else ""
+    return JobTimeout(
+        f"The job did not end within its limit of {duration(seconds)} and was stopped{where}{what}.",
+        hint=(f"Look what keeps {server} busy. " if server else "")
+        + "If the job needs longer: raise job_timeout in [backup].",
     )
+
+
+def duration(seconds: float) -> str:
+    """A time for people: ``2 h``, ``90 min``, ``100 s``, ``0.5 s``."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size and seconds % size == 0:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def open_store(store: S3Settings | DirectorySettings | ObjectStore) -> ObjectStore:

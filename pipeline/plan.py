@@ -22,6 +22,7 @@ from .parts import choose
 from .plan_findings import Findings
 from .plan_report import RestorePlan, VaultPlan
 from .verify import verify_pass
+from .waiting import DATABASE, STORE, VAULT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,18 +70,23 @@ async def plan_restore(
 
     async def work() -> RestorePlan:
         async with AsyncExitStack() as stack:
+            job.asks = STORE
             archive = await open_archive(await stack.enter_async_context(open_store(store)), name, password)
             parts = choose(archive.header, database, vault, only=only, prune=prune)
+            job.asks = DATABASE
             replica = await _check_database(parts)
+            job.asks = VAULT
             compare = await _open_vault(stack, parts)
             verified = await verify_pass(job, archive, compare or drain)
             job.begin("plan")
             findings = Findings()
             findings.parts(parts.left_alone)
             findings.unfinished(await _unfinished(state))
+            job.asks = DATABASE
             inventory = await _inventory(parts, archive, verified)
             if inventory:
                 findings.database(inventory, replica=replica, truncated=verified.survey.facts.truncated)
+            job.asks = VAULT
             vault_plan = await _vault_plan(job, parts, compare, prune=prune)
             if vault_plan:
                 findings.vault(vault_plan, prune=prune)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from anyio.lowlevel import checkpoint_if_cancelled
+
 from ..stages.drain import drain
 from ..stages.errors import VaultForbidden
 from .engine import Pipeline
@@ -25,6 +27,7 @@ from .parts import choose
 from .report import RestoreReport
 from .undo import refuse_unfinished, undone_on_failure
 from .verify import COUNTERS, verify_pass
+from .waiting import DATABASE, STORE, VAULT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -100,23 +103,25 @@ async def restore(
     async def work() -> RestoreReport:
         await refuse_unfinished(state)
         async with AsyncExitStack() as stack:
+            job.asks = STORE
             opened = await stack.enter_async_context(open_store(store))
             archive = await open_archive(opened, name, password)
             parts = choose(archive.header, database, vault, only=only, prune=prune)
             targets = _Targets(archive.header, parts.database, parts.vault, prune, parts.left_alone)
-            await targets.check(stack)
+            await targets.check(job, stack)
             if targets.client is not None:  # left after the session with PostgreSQL, and before the lock on it
                 undo = undone_on_failure(job, targets.client, archive.info.name, state, targets.rolled_back)
                 targets.journal = await stack.enter_async_context(undo)
             verified = await verify_pass(job, archive, targets.secret_check())
+            job.asks = STORE
             await archive.check_unchanged()
             targets.check_prune()
-            await targets.open(stack, verified)
+            await targets.open(job, stack, verified)
             snapshot = await _apply(job, archive, targets, verified)
             await targets.finish(job, timeout - (perf_counter() - started))
             return _report(job, archive, verified, targets, snapshot)
 
-    return await within(timeout, work)
+    return await within(timeout, work, job)
 
 
 async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Verified) -> Snapshot:
@@ -135,6 +140,7 @@ async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Ve
             secrets_total=verified.secrets,
         )
         snapshot = await job.run(pipeline, **COUNTERS)
+    await checkpoint_if_cancelled()  # the last chance: what ends here is whole on both sides
     job.begin("commit")
     if targets.session:
         if targets.journal:
@@ -209,17 +215,19 @@ class _Targets:
     seen: set[str] = field(default_factory=set)  # the prefixes of the roots of which the archive has secrets
     pruned: Pruned | None = None
 
-    async def check(self, stack: AsyncExitStack) -> None:
+    async def check(self, job: Job, stack: AsyncExitStack) -> None:
         """Connect to both and ask for what can be known before the archive is read."""
         if self.database is not None:
             from ..stages.pg.lock import hold_database
             from ..stages.pg.preflight import check_restore
 
+            job.asks = DATABASE
             self.checked = await check_restore(self.database)
             await stack.enter_async_context(hold_database(self.database, "restore"))
         if self.vault is not None:
             from ..stages.vault.client import VaultClient
 
+            job.asks = VAULT
             self.client = await stack.enter_async_context(VaultClient(self.vault))
             await _check_vault_rights(self.client, self.vault)
             if self.prune:
@@ -285,11 +293,12 @@ class _Targets:
         await self.session.executed.wait()
         await self.sink(secrets)
 
-    async def open(self, stack: AsyncExitStack, verified: Verified) -> None:
+    async def open(self, job: Job, stack: AsyncExitStack, verified: Verified) -> None:
         """Begin the transaction; nothing is written to the vault before the sink's first secret."""
         if self.database is not None:
             from ..stages.pg.psql import open_psql
 
+            job.asks = DATABASE
             self.session = await stack.enter_async_context(
                 open_psql(
                     self.database,

@@ -16,6 +16,7 @@ from .engine import Pipeline, in_thread
 from .job import JOB_TIMEOUT, Job, check_password, open_store, within
 from .opening import OpenArchive, explain, open_archive
 from .report import VerifyReport
+from .waiting import STORE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,6 +47,7 @@ async def verify(
     job = Job(on_progress, log)
 
     async def work() -> VerifyReport:
+        job.asks = STORE
         async with open_store(store) as target:
             archive = await open_archive(target, name, password)
             verified = await verify_pass(job, archive)
@@ -61,7 +63,7 @@ async def verify(
                 stages=verified.snapshot.stages,
             )
 
-    return await within(timeout, work)
+    return await within(timeout, work, job)
 
 
 async def verify_password(
