@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import structlog
 from psycopg.rows import class_row
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .database import Connection, Control
 
 #: What is logged (specification, Audit Logging, and what else an auditor asks for).
-ACTIONS = (
+Action: TypeAlias = Literal[
     "backup.completed",
     "backup.failed",
     "restore.completed",
@@ -31,7 +31,8 @@ ACTIONS = (
     "job.cancelled",
     "login.refused",
     "password.refused",
-)
+]
+
 #: What the details of a scheduled run begin with (specification, Scheduled Backup Audit Entries).
 SCHEDULED = "[Scheduled] "
 #: Most entries that one page has.
@@ -60,7 +61,10 @@ SYSTEM = Actor(None, "system", "system")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One line of the log. ``action`` is one of ``ACTIONS``, ``duration`` is seconds, ``size`` bytes; ``at`` and ``id`` are its own."""
+    """One line of the log. ``duration`` is seconds, ``size`` bytes; ``at`` and ``id`` are given by the database.
+
+    ``action`` is an ``Action``, or what a newer version has written.
+    """
 
     action: str
     user_id: str | None = None
