@@ -60,10 +60,12 @@ async def undo_restore(
     is removed when nothing is left. It may be interrupted and called again. ``database`` is asked when the restore
     ended during its COMMIT: if that took place, everything stays as it is and the report says ``committed``.
 
-    Raises ``ConfigurationError`` when no restore is unfinished, or its vault was another one; ``UnfinishedRestore``
-    when nobody says whether it was committed; ``Busy`` while it is running; and ``VaultError``.
+    The vault may have another address now. Raises ``ConfigurationError`` when no restore is unfinished, or its vault
+    was another one; ``UnfinishedRestore`` when nobody says whether it was committed; ``Busy`` while it is running; and
+    ``VaultError``.
     """
     from ..stages.vault.client import VaultClient
+    from ..stages.vault.identity import cluster_of
     from ..stages.vault.journal import Journal
     from ..stages.vault.undo import VaultUndoReport
 
@@ -75,6 +77,7 @@ async def undo_restore(
             journal.remove()
             return _report(job, journal, VaultUndoReport(), committed=True)
         async with VaultClient(vault) as client:
+            journal.check(vault, await cluster_of(client))
             undo = _undo_of(job, client, journal)
             await undo()
         if not undo.report.left_count:
@@ -112,9 +115,11 @@ async def undone_on_failure(
     becomes ``UnfinishedRestore`` when something could not. ``rolled_back`` says whether PostgreSQL told that it rolled
     back. Entering raises ``Busy``, ``UnfinishedRestore``, and ``ConfigurationError`` for an unusable state directory.
     """
+    from ..stages.vault.identity import cluster_of
     from ..stages.vault.journal import Journal
 
-    journal = await in_thread(Journal.begin, archive, client.settings, state)
+    cluster = await cluster_of(client)
+    journal = await in_thread(lambda: Journal.begin(archive, client.settings, state, cluster=cluster))
     try:
         yield journal
     except BaseException as exc:

@@ -122,8 +122,8 @@ class Journal:
         self._syncing = anyio.Lock()
 
     @classmethod
-    def begin(cls, archive: str, vault: VaultSettings, state: Path | None = None) -> Self:
-        """Make the journal of a new restore.
+    def begin(cls, archive: str, vault: VaultSettings, state: Path | None = None, *, cluster: str = "") -> Self:
+        """Make the journal of a new restore; ``cluster`` is what the vault calls itself.
 
         Raises ``Busy`` while another one runs, ``UnfinishedRestore`` when one ended in the middle, and
         ``ConfigurationError`` when the state directory cannot be used.
@@ -137,6 +137,7 @@ class Journal:
             address=vault.address,
             namespace=vault.namespace,
             roots=_roots(vault),
+            cluster=cluster,
         )
         lock = files.hold(directory)
         try:
@@ -169,16 +170,21 @@ class Journal:
         journal.writes, journal.commit = found.count, found.commit
         return journal
 
-    def check(self, vault: VaultSettings) -> None:
-        """Raise ``ConfigurationError`` unless this is the vault that was written to."""
+    def check(self, vault: VaultSettings, cluster: str | None = None) -> None:
+        """Raise ``ConfigurationError`` unless this is the vault that was written to.
+
+        ``cluster`` is what the vault calls itself, None before it was asked. The address counts where that is unknown.
+        """
         header = self.header
-        if (header.address, header.namespace, set(header.roots)) != (
-            vault.address,
-            vault.namespace,
-            set(_roots(vault)),
-        ):
+        if header.cluster and cluster != "":
+            same = cluster in {header.cluster, None}
+        else:
+            same = header.address == vault.address
+        if not same or (header.namespace, set(header.roots)) != (vault.namespace, set(_roots(vault))):
             roots = ", ".join(f"{mount}/{path}" for _, mount, path in header.roots)
             where = header.address + (f" (namespace {header.namespace})" if header.namespace else "")
+            if header.cluster:
+                where += f", cluster {header.cluster}"
             raise ConfigurationError(
                 f"The unfinished restore wrote to another vault, or to other roots of it: {roots} at {where}.",
                 hint="Configure that one, or leave it as it is by `kleidia-backup restore --dismiss`.",

@@ -21,7 +21,7 @@ FORMAT = 1
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first line: the archive, when its restore began (RFC 3339, UTC), the process, and the vault it goes to.
 
-    ``roots`` are triples of prefix, mount and path.
+    ``roots`` are triples of prefix, mount and path. ``cluster`` is what the vault calls itself, if it says so.
     """
 
     journal: int = FORMAT
@@ -31,6 +31,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     namespace: str
     roots: tuple[tuple[str, str, str], ...]
+    cluster: str = ""
 
 
 class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):

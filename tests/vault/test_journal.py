@@ -84,7 +84,7 @@ async def test_it_holds_paths_and_versions_and_never_a_value(
     assert "canary" not in text
     assert openbao_server.root_token not in text
     header, *lines = [json.loads(line) for line in text.splitlines()]
-    assert header.keys() == {"journal", "archive", "started", "process", "address", "namespace", "roots"}
+    assert header.keys() == {"journal", "archive", "started", "process", "address", "namespace", "roots", "cluster"}
     assert (header["archive"], header["address"]) == ("backups/x.enc", openbao_server.address)
     assert header["roots"] == [["", kv.path, ""], ["one/", one.path, ""]]
     assert sorted(line[:6] for line in lines if line[0] == "write") == sorted(
