@@ -6,20 +6,28 @@ import os
 import secrets as random
 import socket
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from .control.audit import Audit
+from ..stages.errors import KleidiaError
+from .control.audit import Audit, AuditEntry
 from .control.database import Control
 from .control.jobs import Jobs
 from .control.limits import Limits
 from .control.schedule import Schedule
 from .control.secrets import ServiceSecrets
 from .control.settings import SettingsStore
+from .work.beside import repeated
+from .work.ending import end, entry_of
+from .work.queue import Queue
+from .work.reaper import Reaper
+from .work.runner import Runner
+from .work.ticker import Ticker
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .control.audit import ApplicationAudit
+    from .control.audit import Actor, ApplicationAudit
     from .control.jobs import Job, NewJob
     from .service_settings import ServiceSettings
 
@@ -41,14 +49,48 @@ class Service:
         self.jobs = Jobs(self.control)
         self.audit = Audit(self.control, application_audit)
         self.secrets = ServiceSecrets(config.vault, config.secrets_mount, config.secrets_path)
-        self.settings = SettingsStore(self.control, self.secrets)
+        self.settings = SettingsStore(
+            self.control,
+            self.secrets,
+            self.audit,
+            store=config.store,
+            include_audit_logs=config.include_audit_logs,
+            password=config.password,
+        )
         self.limits = Limits(self.control)
         self.schedule = Schedule(self.control)
+        self.runner = Runner(
+            config,
+            replica=self.replica,
+            control=self.control,
+            jobs=self.jobs,
+            audit=self.audit,
+            settings=self.settings,
+            secrets=self.secrets,
+        )
+        self.queue = Queue(
+            self.control,
+            self.jobs,
+            self.target,
+            run=self.runner.run,
+            stop=self.runner.stop,
+            intervals=config.intervals,
+            grace=config.grace,
+        )
+        self.reaper = Reaper(
+            config, control=self.control, jobs=self.jobs, audit=self.audit, secrets=self.secrets, queue=self.queue
+        )
+        self.ticker = Ticker(self.schedule, self.settings, self.jobs, self.target, fired=self._fired)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        every = self.config.intervals
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.control)
+            await self.reaper.sweep()  # before this replica takes a job: what is stale says so from the start
+            await stack.enter_async_context(self.queue)
+            await stack.enter_async_context(repeated("reaper", every.reap, self.reaper.sweep))
+            await stack.enter_async_context(repeated("ticker", every.tick, self.ticker.tick))
             self._stack = stack.pop_all()
         return self
 
@@ -57,6 +99,39 @@ class Service:
     ) -> None:
         await self._stack.aclose()
 
-    async def submit(self, new: NewJob) -> Job:
-        """Ask for a job. Raises ``Busy`` when the target has one, and what ``Control.connection`` raises."""
-        return await self.jobs.create(new, self.target)
+    async def _fired(self, job: Job) -> None:
+        await self.queue.defer(job.id)
+
+    async def submit(self, new: NewJob, password: str | None = None) -> Job:
+        """Ask for a job; it starts as soon as a replica is free. A restore may have a ``password`` of its own.
+
+        Raises ``Busy`` when the target has a job, and what ``Control.connection`` and ``ServiceSecrets`` raise.
+        """
+        if password is not None:
+            new = replace(new, options={**new.options, "own_password": True})
+        job = await self.jobs.create(new, self.target)
+        if password is not None:
+            try:
+                await self.secrets.keep(job.id, password)
+            except KleidiaError as exc:
+                error, hint = exc.message, exc.hint
+                await end(self.control, self.audit, lambda c: self.jobs.fail(job.id, error, hint, connection=c))
+                raise
+        await self.queue.defer(job.id)
+        return job
+
+    async def cancel(self, job_id: int, by: Actor) -> Job | None:
+        """Ask for the end of a job, which comes within seconds. None when there is no such job, or it has ended.
+
+        Raises what ``Control.connection`` raises.
+        """
+        async with self.control.connection() as connection, connection.transaction():
+            job = await self.jobs.request_cancel(job_id, by.user_name, connection)
+            if job is None:
+                return None
+            entries = [AuditEntry.by(by, "job.cancelled", job_id=job.id, backup_type=job.backup_type)]
+            entries += [] if job.active else [entry_of(job)]
+            written = [await self.audit.insert(entry, connection) for entry in entries]
+        for entry in written:
+            await self.audit.tell(entry)
+        return job

@@ -51,6 +51,7 @@ class ServiceSettings:
     target: str
     database: PostgresSettings | None = None
     store: StoreSettings | None = None
+    password: str | None = field(default=None, repr=False)
     include_audit_logs: bool = True
     part_size: int | None = None
     state: Path | None = None

@@ -30,6 +30,10 @@ Order: TypeAlias = Literal["run", "cancel", "lost"]
 Rows: TypeAlias = "list[Job]"
 Summaries: TypeAlias = "list[Summary]"
 
+Ids: TypeAlias = "list[int]"
+
+#: What a job's queueing lock begins with; its id follows.
+QUEUEING_LOCK = "job-"
 #: Most jobs that one listing has (specification, Timeouts and Limits).
 MAX_LISTED = 1000
 
@@ -148,11 +152,20 @@ class Jobs:
         """Let a replica run a pending job; None when it is not pending any more."""
         return await self._one(_START, replica, job_id)
 
-    async def beat(self, job_id: int, replica: str, phase: str | None, progress: Mapping[str, Any]) -> Order:
+    async def beat(
+        self,
+        job_id: int,
+        replica: str,
+        phase: str | None,
+        progress: Mapping[str, Any],
+        connection: Connection | None = None,
+    ) -> Order:
         """Say that a job runs and how far it is. The answer: go on, cancel it, or it is no longer this replica's."""
-        async with self._control.connection() as connection:
-            cursor = await connection.execute(_BEAT, (phase, Jsonb(dict(progress)), job_id, replica))
-            row = await cursor.fetchone()
+        if connection is None:
+            async with self._control.connection() as own:
+                return await self.beat(job_id, replica, phase, progress, own)
+        cursor = await connection.execute(_BEAT, (phase, Jsonb(dict(progress)), job_id, replica))
+        row = await cursor.fetchone()
         return "lost" if row is None else "run" if row[0] is None else "cancel"
 
     async def complete(
@@ -164,18 +177,37 @@ class Jobs:
         checksum: str | None,
         warnings: Sequence[str],
         report: Mapping[str, Any],
-    ) -> bool:
-        """Note success; False when the job is no longer this replica's."""
+        connection: Connection | None = None,
+    ) -> Job | None:
+        """Note success, in the transaction of ``connection`` if given; None when the job is not the replica's."""
         values = (archive, size, checksum, Jsonb([*warnings]), Jsonb(dict(report)), job_id, replica)
-        return await self._one(_COMPLETE, *values) is not None
+        return await self._one(_COMPLETE, *values, connection=connection)
 
-    async def fail(self, job_id: int, error: str, hint: str, replica: str | None = None) -> bool:
-        """Note failure; False when the job has ended, or is not this ``replica``'s (None: whoever runs it)."""
-        return await self._one(_FAIL, error, hint, job_id, replica, replica) is not None
+    async def fail(
+        self, job_id: int, error: str, hint: str, replica: str | None = None, connection: Connection | None = None
+    ) -> Job | None:
+        """Note failure, in the transaction of ``connection`` if given.
 
-    async def request_cancel(self, job_id: int, by: str) -> Job | None:
+        None when the job has ended, or is not this ``replica``'s (None: whoever runs it).
+        """
+        return await self._one(_FAIL, error, hint, job_id, replica, replica, connection=connection)
+
+    async def abandoned(self, target: str, silence: float, limit: float) -> Rows:
+        """The target's jobs whose replica said nothing for ``silence`` seconds, or that began ``limit`` seconds ago.
+
+        Waiting ones count from when they were asked for. One that commits, and says so, is left to end.
+        """
+        return await self._all(_ABANDONED, target, silence, limit, silence)
+
+    async def undelivered(self, target: str, seconds: float) -> Ids:
+        """The target's jobs that wait longer than so many seconds and are not in the queue."""
+        async with self._control.connection() as connection:
+            cursor = await connection.execute(_UNDELIVERED, (target, seconds, QUEUEING_LOCK))
+            return [job_id for (job_id,) in await cursor.fetchall()]
+
+    async def request_cancel(self, job_id: int, by: str, connection: Connection | None = None) -> Job | None:
         """Ask for the end of a job; one that waits ends at once. None when there is no such job, or it has ended."""
-        return await self._one(_CANCEL, by, f"Cancelled by {by}.", job_id)
+        return await self._one(_CANCEL, by, f"Cancelled by {by}.", job_id, connection=connection)
 
     async def last_backup(self, target: str, backup_type: str, before: int) -> Job | None:
         """The newest completed backup of a target and type older than the job ``before``."""
@@ -190,9 +222,11 @@ class Jobs:
             await cursor.execute(_SUMMARY)
             return await cursor.fetchall()
 
-    async def _one(self, query: str, *values: object) -> Job | None:
-        async with self._control.connection() as connection:
+    async def _one(self, query: str, *values: object, connection: Connection | None = None) -> Job | None:
+        if connection is not None:
             return await _job(connection, query, values)
+        async with self._control.connection() as own:
+            return await _job(own, query, values)
 
     async def _all(self, query: str, *values: object) -> Rows:
         async with self._control.connection() as connection, connection.cursor(row_factory=class_row(Job)) as cursor:
@@ -270,6 +304,23 @@ _CANCEL = """
         finished_at = CASE status WHEN 'pending' THEN now() END,
         status = CASE status WHEN 'pending' THEN 'failed' ELSE status END
     WHERE id = %s AND status IN ('pending', 'running') RETURNING *
+"""
+_ABANDONED = """
+    SELECT * FROM kleidia_backup.jobs
+    WHERE target = %s AND status IN ('pending', 'running')
+      AND (heartbeat_at < now() - make_interval(secs => %s)
+        OR coalesce(started_at, created_at) < now() - make_interval(secs => %s)
+          AND NOT (phase IS NOT DISTINCT FROM 'commit' AND heartbeat_at >= now() - make_interval(secs => %s)))
+    ORDER BY id
+"""
+_UNDELIVERED = """
+    SELECT id FROM kleidia_backup.jobs job
+    WHERE target = %s AND status = 'pending' AND created_at <= now() - make_interval(secs => %s)
+      AND NOT EXISTS (
+        SELECT FROM kleidia_backup.procrastinate_jobs queued
+        WHERE queued.queueing_lock = %s || job.id AND queued.status IN ('todo', 'doing')
+      )
+    ORDER BY id
 """
 _LAST_BACKUP = """
     SELECT * FROM kleidia_backup.jobs

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import psycopg
 import pytest
 
 from kleidia_backup import DirectorySettings, PostgresSettings, Root, TokenAuth, VaultSettings
 from kleidia_backup.service.control.database import Control
-from kleidia_backup.service.control.jobs import NewJob
+from kleidia_backup.service.control.jobs import Job, NewJob
 from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer, PostgresServer
 from kleidia_backup.service.service import Service
 from kleidia_backup.service.service_settings import Intervals, ServiceSettings
@@ -84,6 +85,7 @@ def service_settings(
             roots=(Root("", kv.path, "app"),),
         ),
         store=DirectorySettings(store_directory, "backups/"),
+        password=PASSWORD,
         secrets_mount=kv.path,
         secrets_path="service",
         jwt_mount=kv.path,
@@ -100,3 +102,14 @@ async def service(service_settings: ServiceSettings) -> AsyncIterator[Service]:
     """A running service."""
     async with Service(service_settings) as running:
         yield running
+
+
+async def ended(service: Service, job_id: int) -> Job:
+    """A job, once it has ended."""
+    with anyio.fail_after(30):
+        while True:
+            job = await service.jobs.get(job_id)
+            assert job is not None
+            if not job.active:
+                return job
+            await anyio.sleep(0.02)

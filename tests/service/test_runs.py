@@ -1,0 +1,155 @@
+"""Jobs from beginning to end, on a running service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psycopg
+import pytest
+
+from kleidia_backup.service.control.audit import Actor
+from kleidia_backup.service.control.jobs import Job
+from kleidia_backup.service.demo.servers import KvMount
+from kleidia_backup.service.service import Service
+from kleidia_backup.service.service_settings import ServiceSettings
+from kleidia_backup.stages.errors import Busy
+
+from .conftest import SECRETS, ended, new_backup
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_backup_from_trigger_to_completed(service: Service, store_directory: Path) -> None:
+    """The job says everything about its archive, and the audit log who asked for it."""
+    job = await service.submit(new_backup())
+    assert job.status == "pending"
+    done = await ended(service, job.id)
+    assert (done.status, done.error) == ("completed", None)
+    assert done.archive is not None
+    assert (store_directory / done.archive).stat().st_size == done.size
+    assert done.progress["secrets"] == done.report["secrets"] == SECRETS + 1  # type: ignore[index]
+    assert done.replica == service.replica
+    (entry,) = await service.audit.page()
+    assert (entry.action, entry.user_id, entry.user_name, entry.ip) == ("backup.completed", "u-1", "ada", "192.0.2.7")
+    assert (entry.job_id, entry.archive, entry.size, entry.backup_type) == (done.id, done.archive, done.size, "full")
+    assert entry.duration == done.duration
+
+
+async def test_a_restore_and_its_history(service: Service, application: str, kv: KvMount) -> None:
+    """Database and vault are as in the archive; jobs, audit log and the service's own secrets are as before."""
+    backup = await ended(service, (await service.submit(new_backup())).id)
+    with psycopg.connect(application, autocommit=True) as connection:
+        connection.execute("DELETE FROM users")
+    kv.put("app/secret-3", {"value": "wrong"})
+    asked = await service.submit(new_backup(kind="restore", archive=backup.archive))
+    restore = await ended(service, asked.id)
+    assert (restore.status, restore.error, restore.warnings) == ("completed", None, [])
+    with psycopg.connect(application) as connection:
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (20,)
+    assert kv.get("app/secret-3") == {"value": "s3"}
+    assert [job.id for job in await service.jobs.list()] == [restore.id, backup.id]
+    assert [entry.action for entry in await service.audit.page()] == ["restore.completed", "backup.completed"]
+    assert (await service.jobs.get(backup.id)) == backup
+
+
+async def test_progress_moves_while_the_very_database_is_restored(service: Service, application: str) -> None:
+    """A lock holds the restore in the middle: polls are answered, the clock of its progress goes on, and it ends."""
+    backup = await ended(service, (await service.submit(new_backup())).id)
+    async with await psycopg.AsyncConnection.connect(application) as holder:
+        await holder.execute("LOCK TABLE users IN ACCESS SHARE MODE")
+        job = await service.submit(new_backup(kind="restore", archive=backup.archive))
+        seen = [await _polled(service, job.id, lambda now: now.phase == "restore")]
+        for _ in range(3):
+            last = seen[-1].progress["seconds"]
+            seen.append(await _polled(service, job.id, lambda now, last=last: now.progress["seconds"] > last))  # type: ignore[misc]
+        assert {one.status for one in seen} == {"running"}
+    assert (await ended(service, job.id)).status == "completed"
+
+
+async def test_a_failure_is_written_with_its_next_step(service: Service) -> None:
+    """A restore of an archive that is not there: failed, with error and hint, in the audit log as well."""
+    job = await ended(service, (await service.submit(new_backup(kind="restore", archive="backups/no.enc"))).id)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert "no.enc" in job.error
+    assert job.hint
+    (entry,) = await service.audit.page()
+    assert (entry.action, entry.details, entry.archive) == ("restore.failed", job.error, "backups/no.enc")
+
+
+async def test_a_restore_with_its_own_password(service: Service, kv: KvMount) -> None:
+    """The password goes through the vault, opens the archive, and is gone afterwards; a wrong one fails the job."""
+    backup = await ended(service, (await service.submit(new_backup())).id)
+    wrong = new_backup(kind="restore", archive=backup.archive)
+    failed = await ended(service, (await service.submit(wrong, password="other")).id)
+    assert failed.status == "failed"
+    assert "other" not in str(failed)
+    right = await ended(service, (await service.submit(wrong, password="canary-encryption-password")).id)
+    assert right.status == "completed"
+    assert kv.paths("service/restores/") == []
+
+
+async def test_cancel_a_running_backup(service: Service, application: str, store_directory: Path) -> None:
+    """It ends within two seconds, says who cancelled it, and leaves nothing in the store."""
+    async with await psycopg.AsyncConnection.connect(application) as holder:
+        await holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        job = await service.submit(new_backup())
+        await _polled(service, job.id, lambda now: now.phase == "backup")
+        with pytest.raises(Busy, match=f"Job {job.id}"):
+            await service.submit(new_backup())
+        with anyio.fail_after(2):
+            assert await service.cancel(job.id, Actor("u-2", "bob", "192.0.2.8")) is not None
+            cancelled = await ended(service, job.id)
+    assert cancelled.status == "failed"
+    assert cancelled.error == "Cancelled by bob. No archive was made, and nothing is left in the store."
+    assert [entry.action for entry in await service.audit.page()] == ["backup.failed", "job.cancelled"]
+    assert files(store_directory) == []
+    assert (await ended(service, (await service.submit(new_backup())).id)).status == "completed"
+
+
+async def test_a_stopped_service_ends_its_job(service_settings: ServiceSettings, application: str) -> None:
+    """When the grace is over the job is cancelled cleanly, and its row says why."""
+    from dataclasses import replace
+
+    async with await psycopg.AsyncConnection.connect(application) as holder:
+        await holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        async with Service(replace(service_settings, grace=0.2)) as service:
+            job = await service.submit(new_backup())
+            await _polled(service, job.id, lambda now: now.phase == "backup")
+    async with Service(service_settings) as later:
+        stopped = await later.jobs.get(job.id)
+    assert stopped is not None
+    assert stopped.error == "The service was stopped. No archive was made, and nothing is left in the store."
+
+
+async def test_a_stopping_service_lets_a_job_end(service_settings: ServiceSettings, application: str) -> None:
+    """Within the grace a running job ends as if nothing was."""
+    async with await psycopg.AsyncConnection.connect(application) as holder:
+        await holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        async with Service(service_settings) as service:
+            job = await service.submit(new_backup())
+            await _polled(service, job.id, lambda now: now.phase == "backup")
+            await holder.rollback()
+    async with Service(service_settings) as later:
+        done = await later.jobs.get(job.id)
+    assert done is not None
+    assert (done.status, done.error) == ("completed", None)
+
+
+def files(directory: Path) -> list[Path]:
+    """Every file below a directory."""
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
+async def _polled(service: Service, job_id: int, found: Callable[[Job], bool]) -> Job:
+    """The job, once it is as asked for."""
+    with anyio.fail_after(20):
+        while True:
+            job: Any = await service.jobs.get(job_id)
+            assert job.active, job
+            if found(job):
+                return job  # type: ignore[no-any-return]
+            await anyio.sleep(0.02)
