@@ -1,0 +1,31 @@
+"""The settings: read by everybody with a role, changed by administrators. Secrets go in and never come out."""
+
+from fastapi import APIRouter
+
+from ...stages.errors import ConfigurationError
+from ..control.settings import VersionConflict
+from . import models
+from .backup_routes import unusable
+from .problems import ApiError
+from .shared import Admin, TheService, Viewer, problems
+
+router = APIRouter(prefix="/api/backup/settings", tags=["settings"])
+
+
+@router.get("", responses=problems(409, 502))
+async def get_settings(service: TheService, _: Viewer) -> models.SettingsView:
+    """The settings; of the two secrets only whether they are there."""
+    return models.SettingsView.of(*await service.settings.get())
+
+
+@router.put("", responses=problems(409, 502))
+async def put_settings(service: TheService, caller: Admin, change: models.SettingsChange) -> models.SettingsView:
+    """Change settings; what is left out stays as it is. Audited, by the names of what changed."""
+    try:
+        stored = await service.settings.put(models.plain(change), change.version, caller.actor)
+    except VersionConflict as exc:
+        title = "The settings were changed meanwhile"
+        raise ApiError(409, "settings-changed", title, exc.message, exc.hint or "Read them again.") from None
+    except ConfigurationError as exc:
+        raise unusable(exc) from None
+    return models.SettingsView.of(*stored)
