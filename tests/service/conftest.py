@@ -113,3 +113,8 @@ async def ended(service: Service, job_id: int) -> Job:
             if not job.active:
                 return job
             await anyio.sleep(0.02)
+
+
+def files(directory: Path) -> list[Path]:
+    """Every file below a directory."""
+    return [path for path in directory.rglob("*") if path.is_file()]

@@ -17,7 +17,7 @@ from kleidia_backup.service.service import Service
 from kleidia_backup.service.service_settings import ServiceSettings
 from kleidia_backup.stages.errors import Busy
 
-from .conftest import SECRETS, ended, new_backup
+from .conftest import SECRETS, ended, files, new_backup
 
 pytestmark = pytest.mark.anyio
 
@@ -137,11 +137,6 @@ async def test_a_stopping_service_lets_a_job_end(service_settings: ServiceSettin
         done = await later.jobs.get(job.id)
     assert done is not None
     assert (done.status, done.error) == ("completed", None)
-
-
-def files(directory: Path) -> list[Path]:
-    """Every file below a directory."""
-    return [path for path in directory.rglob("*") if path.is_file()]
 
 
 async def _polled(service: Service, job_id: int, found: Callable[[Job], bool]) -> Job:

@@ -1,0 +1,220 @@
+"""Several replicas on one control database, and what becomes of the jobs of those that die."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from kleidia_backup import PostgresSettings
+from kleidia_backup.service.control.audit import Audit
+from kleidia_backup.service.control.database import Control
+from kleidia_backup.service.control.jobs import Job, Jobs
+from kleidia_backup.service.service import Service
+from kleidia_backup.service.service_settings import ServiceSettings
+
+from .conftest import ended, files, new_backup
+
+pytestmark = pytest.mark.anyio
+
+#: Which job waits for what, so that it stays running.
+LOCK = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE"
+
+
+class Replicas:
+    """Processes that run the service."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = pickle.dumps(settings)
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self, number: int) -> None:
+        """Start so many at the same moment; return when all of them run."""
+        started = [
+            subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("replica.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            for _ in range(number)
+        ]
+        self._processes |= {process.pid: process for process in started}
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write(self._settings)
+            process.stdin.close()
+            process.stdin = None
+        for process in started:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+
+    def kill(self, job: Job) -> int:
+        """SIGKILL for the process that runs a job."""
+        assert job.replica is not None
+        process = self._processes.pop(int(job.replica.split(":")[1]))
+        process.kill()
+        return _gone(process)
+
+    def stop(self) -> list[int]:
+        """SIGTERM for all; their exit statuses."""
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        statuses = [_gone(process) for process in self._processes.values()]
+        self._processes.clear()
+        return statuses
+
+
+def _gone(process: subprocess.Popen[bytes]) -> int:
+    process.communicate(timeout=20)
+    return process.returncode
+
+
+@pytest.fixture
+def replicas(service_settings: ServiceSettings) -> Iterator[Replicas]:
+    processes = Replicas(service_settings)
+    yield processes
+    processes.stop()
+
+
+async def test_three_replicas_and_one_that_is_killed(
+    replicas: Replicas, service_settings: ServiceSettings, application: str, store_directory: Path
+) -> None:
+    """The job of the killed one fails, audited once; the next one runs on another, once; the rest stop in peace."""
+    await anyio.to_thread.run_sync(replicas.start, 3)
+    async with Control(service_settings.control) as control:
+        jobs, audit = Jobs(control), Audit(control)
+        async with await psycopg.AsyncConnection.connect(application) as holder:
+            await holder.execute(LOCK)
+            job = await jobs.create(new_backup(), "app")
+            running = await _until(jobs, job.id, lambda now: now.phase == "backup")
+            assert replicas.kill(running) == -signal.SIGKILL
+            failed = await _until(jobs, job.id, lambda now: not now.active)
+        assert failed.status == "failed"
+        assert failed.error == f"The replica that ran it ({running.replica}) died, or lost the control database."
+        following = await jobs.create(new_backup(), "app")
+        done = await _until(jobs, following.id, lambda now: not now.active)
+        assert (done.status, done.error) == ("completed", None)
+        assert done.replica != running.replica
+        assert [entry.action for entry in await audit.page()] == ["backup.completed", "backup.failed"]
+    assert replicas.stop() == [0, 0]
+    assert len(files(store_directory)) == 1
+
+
+async def test_what_died_while_nobody_was_there(service_settings: ServiceSettings) -> None:
+    """At the start jobs that run or wait for more than two hours are failed as stale, silent ones as dead."""
+    settings = service_settings.control
+    async with Control(settings) as control:
+        jobs = Jobs(control)
+        stale, waiting, dead = [(await jobs.create(new_backup(), name)).id for name in ("a", "b", "c")]
+        await jobs.start(stale, "x")
+        await jobs.start(dead, "y")
+    with psycopg.connect(settings.full_conninfo(), autocommit=True) as connection:
+        connection.execute(
+            "UPDATE kleidia_backup.jobs"
+            " SET heartbeat_at = now() + interval '1h', started_at = now() - interval '121min' WHERE id = %s",
+            (stale,),
+        )
+        connection.execute(
+            "UPDATE kleidia_backup.jobs SET created_at = now() - interval '121min' WHERE id = %s", (waiting,)
+        )
+        connection.execute("UPDATE kleidia_backup.jobs SET heartbeat_at = now() - interval '5s' WHERE id = %s", (dead,))
+    errors = []
+    for target, job_id in (("a", stale), ("b", waiting), ("c", dead)):
+        async with Service(replace(service_settings, target=target)) as service:
+            job = await service.jobs.get(job_id)  # it is so before anything else happens
+            assert job is not None
+            assert job.status == "failed"
+            errors.append(job.error)
+            entry, *_ = await service.audit.page()
+            assert (entry.action, entry.job_id) == ("backup.failed", job_id)
+    assert errors == [
+        "Stale: it ran for more than 2.0 hours.",
+        "It waited for more than 2.0 hours, and no replica took it.",
+        "The replica that ran it (y) died, or lost the control database.",
+    ]
+
+
+async def test_a_job_that_never_reached_the_queue_is_delivered(service: Service) -> None:
+    """A row without an entry in the queue, as a replica leaves it that dies in between, runs all the same."""
+    job = await service.jobs.create(new_backup(), service.target)
+    assert (await ended(service, job.id)).status == "completed"
+
+
+async def test_a_dead_worker_blocks_nobody(service_settings: ServiceSettings) -> None:
+    """An entry that a dead worker has taken holds the lock of its target; it is removed."""
+    async with Service(service_settings) as service:
+        job = await ended(service, (await service.submit(new_backup())).id)
+        async with service.control.connection() as connection:
+            await connection.execute(
+                "INSERT INTO kleidia_backup.procrastinate_jobs (queue_name, task_name, lock, args, status)"
+                " SELECT 'kleidia-' || substr(encode(sha256('app'), 'hex'), 1, 16), 'run_job', 'app',"
+                " jsonb_build_object('job_id', %s::bigint), 'doing'",
+                (job.id,),
+            )
+        assert (await ended(service, (await service.submit(new_backup())).id)).status == "completed"
+
+
+@pytest.fixture
+async def apart(service_settings: ServiceSettings, new_database: Callable[[], str]) -> AsyncIterator[Service]:
+    """A service whose control tables are in a database of their own."""
+    settings = replace(service_settings, control=PostgresSettings(new_database()))
+    async with Service(settings) as service:
+        yield service
+
+
+async def test_a_replica_without_its_control_database(
+    apart: Service, application: str, postgres_server: object, store_directory: Path
+) -> None:
+    """It ends its job by itself, says so when the database is back, and runs the next."""
+    name = str(conninfo_to_dict(apart.config.control.full_conninfo())["dbname"])
+    async with AsyncExitStack() as stack:
+        admin = await stack.enter_async_context(await psycopg.AsyncConnection.connect(application, autocommit=True))
+        holder = await stack.enter_async_context(await psycopg.AsyncConnection.connect(application))
+        await holder.execute(LOCK)
+        job = await apart.submit(new_backup())
+        await _until(apart.jobs, job.id, lambda now: now.phase == "backup")
+        await admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        with anyio.fail_after(10):
+            while await _dumps(admin):  # noqa: ASYNC110 - another process
+                await anyio.sleep(0.05)
+        await holder.rollback()
+        await admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(sql.Identifier(name)))
+    with anyio.fail_after(30):
+        failed = await ended(apart, job.id)
+    assert failed.status == "failed"
+    assert failed.error is not None
+    assert "control database" in failed.error
+    assert files(store_directory) == []
+    assert (await ended(apart, (await apart.submit(new_backup())).id)).status == "completed"
+
+
+async def _dumps(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> bool:
+    """Whether a pg_dump is connected to the database."""
+    cursor = await connection.execute(
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_dump'"
+    )
+    return await cursor.fetchone() is not None
+
+
+async def _until(jobs: Jobs, job_id: int, found: Callable[[Job], bool]) -> Job:
+    """A job, once it is as asked for."""
+    with anyio.fail_after(30):
+        while True:
+            job = await jobs.get(job_id)
+            assert job is not None
+            if found(job):
+                return job
+            await anyio.sleep(0.05)
