@@ -49,7 +49,14 @@ _HINTS = (
     ("permission denied", "Grant the right, or restore as a superuser."),
     ("is not available", "Install that extension on the server."),
     ("unrecognized configuration parameter", "The archive comes from a newer PostgreSQL: restore it on such a server."),
-    ("No space left on device", "Free space on the server."),
+    (
+        "No space left on device",
+        "Nothing was changed. Free space on the server: a restore needs room for the old rows and the new ones.",
+    ),
+    (
+        "File too large",
+        "Nothing was changed. Raise the limit on the size of a file on the server (ulimit -f, or its file system's).",
+    ),
     ("deadlock detected", "Stop the application during the restore."),
     ("due to lock timeout", f"Nothing was changed. {LOCKED}"),
 )

@@ -51,11 +51,12 @@ def small_parts_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3S
 
 
 @contextlib.contextmanager
-def new_database(server: PostgresServer) -> Iterator[Database]:
-    """An empty database."""
+def new_database(server: PostgresServer, tablespace: str = "") -> Iterator[Database]:
+    """An empty database, in a tablespace when one is named."""
     name = f"faults_{secrets.token_hex(6)}"
     with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        where = sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace)) if tablespace else sql.SQL("")
+        connection.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), where))
         try:
             with psycopg.connect(server.conninfo(name), autocommit=True) as look:
                 look.execute("SET lock_timeout = '5s'")
