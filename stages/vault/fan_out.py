@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterable, Awaitable, Callable
 
     from anyio.streams.memory import MemoryObjectReceiveStream
 
-    from ...pipeline.engine import Inlet
 
 T = TypeVar("T")
 
 
 async def fan_out(
-    items: Inlet[T],
+    items: AsyncIterable[T],
     workers: int,
     handle: Callable[[T], Awaitable[None]],
     alone: Callable[[T], bool] = lambda _: False,

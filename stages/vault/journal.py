@@ -192,15 +192,16 @@ class Journal:
 
     # Writing ----------------------------------------------------------------------------------------------------
 
-    async def __call__(self, change: Change) -> None:
-        """Note what the sink tells: a write before it is sent, and what came of it.
+    async def __call__(self, *changes: Change) -> None:
+        """Note what the sink tells: writes before they are sent, and what came of them.
 
         Raises ``ConfigurationError`` when the disk does not take it.
         """
-        record = record_of(change, round(time(), 3))
-        self._append(record)
-        if isinstance(record, Write):
-            self.writes += 1
+        now = round(time(), 3)
+        records = [record_of(change, now) for change in changes]
+        self._append(*records)
+        if writes := sum(isinstance(record, Write) for record in records):
+            self.writes += writes
             await self._sync()
 
     async def committing(self, transaction: str, database: str) -> None:
@@ -219,13 +220,13 @@ class Journal:
         """Note that a secret could not be put back."""
         self._append(Left(entry.mount, entry.path, why))
 
-    def _append(self, record: Record) -> None:
-        line = _encode(record) + b"\n"
+    def _append(self, *records: Record) -> None:
+        lines = b"".join(_encode(record) + b"\n" for record in records)
         try:
-            files.append(self._file, self._size, line)
+            files.append(self._file, self._size, lines)
         except OSError as exc:
             raise files.unusable(self.path, "written", exc) from None
-        self._size += len(line)
+        self._size += len(lines)
 
     async def _sync(self) -> None:
         """Return when everything written so far is on the disk: one call does it for all who wait."""

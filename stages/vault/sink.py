@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
@@ -15,20 +15,21 @@ from ..errors import VaultThreshold
 from ..words import count
 from . import jsontext
 from .answers import Absent, Conflict, Deleted, Found, Oversize, Refused
+from .fan_out import fan_out
 from .reports import WriteReport, some
 from .roots import Root, check_roots, locate
 from .source import SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from anyio.streams.memory import MemoryObjectReceiveStream
+    from collections.abc import AsyncGenerator, Sequence
 
     from ...pipeline.engine import Inlet
     from .client import VaultClient
 
 #: How often a secret that somebody else keeps writing is read again.
 _CONFLICTS = 3
+#: Of so many absent secrets the journal is told at once: the workers are busy with them while it takes the next.
+_AHEAD = 64
 #: Values from this size on are compared in a thread.
 _INLINE = 64 * 1024
 
@@ -52,7 +53,21 @@ class Change:
     refused: bool = False
 
 
-Journal: TypeAlias = Callable[[Change], Awaitable[None]]
+class Journal(Protocol):
+    """Takes what a sink tells."""
+
+    async def __call__(self, *changes: Change) -> None:
+        """Note them; return when the writes among them that are about to be sent are on the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A secret on its way to its place. ``first`` is its first write, where it is known to be absent."""
+
+    secret: Secret
+    mount: str
+    path: str
+    first: Change | None
 
 
 class VaultSink:
@@ -76,28 +91,49 @@ class VaultSink:
         self._roots = tuple(roots)
         self._workers = workers
         self._journal = journal
+        self._empty: set[Root] = set()
         self._one_large = anyio.Lock()
 
     async def __call__(self, secrets: Inlet[Secret]) -> None:
         """Write every secret."""
         started = monotonic()
-        for root in self._roots:  # a missing mount shows before anything is written
-            await self._client.kv_version(root.mount)
-        hand, taken = anyio.create_memory_object_stream[Secret](0)
-        async with (
-            anyio.create_task_group() as workers,
-            taken,
-            hand,
-        ):  # taken: open until what a worker raised is seen
-            for _ in range(self._workers):
-                workers.start_soon(self._work, taken.clone())
-            async for secret in secrets:
-                if secret.nbytes > SMALL:
-                    await self._put(secret)  # here, where there is one at a time
-                else:
-                    await hand.send(secret)
+        await self._look()
+        async with aclosing(self._tasks(secrets)) as tasks:
+            await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
         self.report.seconds = monotonic() - started
         self._judge()
+
+    async def _look(self) -> None:
+        """Find the roots in which nothing is. A missing mount shows before anything is written.
+
+        What is not there need not be read first: the server itself refuses to write over a secret that somebody else
+        made meanwhile. KV version 1 has no such check.
+        """
+        for root in self._roots:
+            version = await self._client.kv_version(root.mount)
+            if version == 2 and await self._client.list(root.mount, root.folder) == []:
+                self._empty.add(root)
+
+    async def _tasks(self, secrets: Inlet[Secret]) -> AsyncGenerator[_Task]:
+        """Where each secret goes. The journal is told of absent ones ahead of the workers, of many at once."""
+        ahead: list[_Task] = []
+        async for secret in secrets:
+            root, path = locate(self._roots, secret.path)
+            absent = root in self._empty
+            change = Change(root.mount, path, 2, 0, existed=False) if absent else None
+            ahead.append(_Task(secret, root.mount, path, change))
+            if not absent or len(ahead) == _AHEAD or sum(task.secret.nbytes for task in ahead) > SMALL:
+                await self._note(ahead)
+                while ahead:
+                    yield ahead.pop(0)
+        await self._note(ahead)
+        while ahead:
+            yield ahead.pop(0)
+
+    async def _note(self, tasks: Sequence[_Task]) -> None:
+        changes = [task.first for task in tasks if task.first]
+        if self._journal and changes:
+            await self._journal(*changes)
 
     def _judge(self) -> None:
         report = self.report
@@ -109,40 +145,33 @@ class VaultSink:
                 paths=tuple(path for path, _ in report.failed),
             )
 
-    async def _work(self, secrets: MemoryObjectReceiveStream[Secret]) -> None:
-        with secrets:
-            async for secret in secrets:
-                await self._put(secret)
+    async def _put(self, task: _Task) -> None:
+        self.report.total += 1
+        if why := await self._settle(task, task.secret.value):
+            self.report.note_failed(task.secret.path, why)
 
-    async def _put(self, secret: Secret) -> None:
-        report = self.report
-        root, path = locate(self._roots, secret.path)
-        report.total += 1
-        why = await self._settle(root.mount, path, secret.value)
-        if why:
-            report.note_failed(secret.path, why)
-
-    async def _settle(self, mount: str, path: str, value: bytes) -> str:
+    async def _settle(self, task: _Task, value: bytes) -> str:
         """Make the live value equal; returns why that failed, or nothing."""
-        version = await self._client.kv_version(mount)
+        version = await self._client.kv_version(task.mount)
+        change = task.first
         for attempt in range(_CONFLICTS):
             if attempt:
                 await anyio.sleep(0.1 * attempt)  # a standby may be a little behind
-            live = await self._live(mount, path)
-            match live:
-                case Refused():
-                    return f"its live value cannot be read: {live.reason}"
-                case Oversize():
-                    return f"its live value is larger than {MAX_SECRET >> 20} MiB"
-                case Found() if await _same(live.value, value):
-                    self.report.unchanged += 1
-                    return ""
-                case Found() | Deleted():
-                    before = live.version
-                case Absent():
-                    before = 0
-            change = Change(mount, path, version, before, existed=isinstance(live, Found))
-            del live  # half of what is in memory
+            if change is None:
+                live = await self._live(task.mount, task.path)
+                match live:
+                    case Refused():
+                        return f"its live value cannot be read: {live.reason}"
+                    case Oversize():
+                        return f"its live value is larger than {MAX_SECRET >> 20} MiB"
+                    case Found() if await _same(live.value, value):
+                        self.report.unchanged += 1
+                        return ""
+                before = 0 if isinstance(live, Absent) else live.version
+                change = Change(task.mount, task.path, version, before, existed=isinstance(live, Found))
+                del live  # half of what is in memory
+                if self._journal:
+                    await self._journal(change)
             result = await self._write(change, value)
             if isinstance(result, Refused):
                 return result.reason
@@ -150,6 +179,7 @@ class VaultSink:
                 self.report.written += 1
                 self.report.created += not change.existed
                 return ""
+            change = None
         return "somebody else keeps writing it"
 
     async def _live(self, mount: str, path: str) -> Found | Deleted | Absent | Oversize | Refused:
@@ -160,8 +190,7 @@ class VaultSink:
         return live
 
     async def _write(self, change: Change, value: bytes) -> Refused | Conflict | None:
-        if self._journal:
-            await self._journal(change)
+        """Send a write that the journal has, and tell it what came of it."""
         cas = change.before if change.kv_version == 2 else None
         result = await self._client.write(change.mount, change.path, value, cas=cas)
         if isinstance(result, Refused | Conflict):

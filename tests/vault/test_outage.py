@@ -137,10 +137,10 @@ async def _backup_with_restart(outage: Outage, client: VaultClient, roots: tuple
 async def _restore_with_restart(outage: Outage, client: VaultClient, roots: tuple[Root, ...]) -> None:
     writes = 0
 
-    async def crash(change: Change) -> None:
+    async def crash(*changes: Change) -> None:
         nonlocal writes
-        writes += change.after is None
-        if writes == 30 and change.after is None:
+        writes += changes[0].after is None
+        if writes == 30 and changes[0].after is None:
             writes += 1
             await anyio.to_thread.run_sync(outage.crash)
 

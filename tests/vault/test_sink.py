@@ -252,10 +252,11 @@ async def test_the_journal_hears_of_each_write_before_and_after(
     one.put("old", {"a": 1})
     heard: dict[str, list[Change]] = {}
 
-    async def journal(change: Change) -> None:
-        heard.setdefault(change.path, []).append(change)
-        if change.after is None and change.kv_version == 2:
-            assert change.before == (0 if change.path == "new" else newest(kv, change.path)), "written already"
+    async def journal(*changes: Change) -> None:
+        for change in changes:
+            heard.setdefault(change.path, []).append(change)
+            if change.after is None and change.kv_version == 2:
+                assert change.before == (0 if change.path == "new" else newest(kv, change.path)), "written already"
 
     secrets = [secret(name, {"a": 3}) for name in ("changed", "deleted", "new", "one/old")]
     await restore(
@@ -277,12 +278,45 @@ async def test_the_journal_hears_of_each_write_before_and_after(
 async def test_a_journal_that_cannot_be_kept_ends_the_run(openbao_server: OpenBaoServer, kv: KvMount) -> None:
     """A change that the journal does not take is not made."""
 
-    async def full(_change: Change) -> None:
+    async def full(*_changes: Change) -> None:
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
         await restore(openbao_server, [secret("x", {})], Root("", kv.path), journal=full)
     assert kv.all() == {}
+
+
+async def test_an_empty_root_is_written_without_reading(openbao_server: OpenBaoServer, kv: KvMount) -> None:
+    """Where nothing was, nothing is read first; the journal hears of every write before one is sent, many at once."""
+    told: list[int] = []
+
+    async def journal(*changes: Change) -> None:
+        if changes[0].after is None:
+            told.append(len(changes))
+            assert not set(kv.paths()) & {change.path for change in changes}, "written already"
+
+    async with VaultClient(settings(openbao_server, Root("", kv.path))) as client:
+        before = client.stats.requests
+        sink = VaultSink(client, client.settings.roots, journal=journal)
+        await run_sink(sink, [secret(f"s{n}", {"n": n}) for n in range(100)])
+        assert client.stats.requests - before == 102, "100 writes, one question about the mount, one list"
+    assert told == [64, 36]
+    assert sink.report.created == 100
+    assert kv.all() == {f"s{n}": {"n": n} for n in range(100)}
+
+
+async def test_what_somebody_makes_in_an_empty_root_is_compared(openbao_server: OpenBaoServer, kv: KvMount) -> None:
+    """A secret that appears after the look is no failure: it is read, and written only if it differs."""
+
+    async def journal(*changes: Change) -> None:
+        if len(changes) > 1:
+            kv.put("same", {"n": 1})
+            kv.put("other", {"n": 2})
+
+    secrets = [secret(name, {"n": 1}) for name in ("same", "other", "new")]
+    report = await restore(openbao_server, secrets, Root("", kv.path), journal=journal)
+    assert kv.all() == {"same": {"n": 1}, "other": {"n": 1}, "new": {"n": 1}}
+    assert (newest(kv, "same"), newest(kv, "other"), report.failed_count) == (1, 2, 0)
 
 
 # Workers ---------------------------------------------------------------------------------------------------------
