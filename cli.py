@@ -196,6 +196,11 @@ def _add_others(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     )
     demo.add_argument("--stop", type=Path, metavar="DIR", help="end the servers that --keep DIR let run")
 
+    serve = command("serve", "run the service: jobs, schedule, retention, and a REST API for them")
+    serve.add_argument("--demo", action="store_true", help="run it on servers that are started for it, ready to try")
+    serve.add_argument("--host", metavar="ADDRESS", help="listen there (default: as configured, else 127.0.0.1)")
+    serve.add_argument("--port", type=_port, metavar="N", help="listen there (default: as configured, else 8080)")
+
 
 def _add_name(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
     parser.add_argument(
@@ -219,6 +224,12 @@ def _check(parsed: argparse.Namespace) -> argparse.Namespace:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("it must be a whole number, 1 at least")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("it must be a port, 0 (any free one) to 65535")
     return int(text)
 
 

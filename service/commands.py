@@ -177,6 +177,7 @@ _COMMANDS = {
     "test-connection": ("other_commands", "test_connection"),
     "config": ("other_commands", "config"),
     "demo": ("demo_command", "demo"),
+    "serve": ("serve_command", "serve"),
 }
 
 

@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from ..pipeline.job import Logger
 
 
-class _Lenient:
+class Lenient:
     """A stream whose reader may leave: no job fails because its log cannot be written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
+        """Write, if anybody reads it."""
         with suppress(OSError):
             self._stream.write(text)
 
     def flush(self) -> None:
+        """Likewise."""
         with suppress(OSError):
             self._stream.flush()
 
@@ -30,7 +32,7 @@ def logger(stream: TextIO) -> Logger:
     """A logger that writes to ``stream``. It changes nothing global."""
     render: Any = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
     made: Logger = structlog.wrap_logger(
-        structlog.WriteLogger(cast("TextIO", _Lenient(stream))),
+        structlog.WriteLogger(cast("TextIO", Lenient(stream))),
         processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), render],
         wrapper_class=structlog.BoundLogger,
     )

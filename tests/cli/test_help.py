@@ -19,9 +19,10 @@ from .conftest import Outcome
 Call = Callable[..., Outcome]
 COMMANDS = [
     *("demo", "backup", "restore", "verify", "list", "inspect", "delete", "download", "url"),
-    *("test-connection", "config"),
+    *("test-connection", "config", "serve"),
 ]
 HEAVY = {"aiobotocore", "aiohttp", "anyio", "argon2", "asyncio", "cryptography", "hvac", "psycopg", "rich", "structlog"}
+HEAVY |= {"fastapi", "procrastinate", "psycopg_pool", "uvicorn"}
 
 
 def test_help_names_every_command_and_every_status(call: Call) -> None:

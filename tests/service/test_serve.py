@@ -1,0 +1,139 @@
+"""The command ``serve`` as a process: it answers, logs JSON without secrets, and ends when it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jwt
+import psycopg
+import pytest
+
+from kleidia_backup.service.service_settings import ServiceSettings
+from kleidia_backup.stages.vault.settings import TokenAuth
+
+from .conftest import PASSWORD
+
+#: The same as in ``conftest.application``.
+JWT_SECRET = "canary-jwt-secret-of-at-least-32-bytes"
+
+
+@pytest.fixture
+def configuration(service_settings: ServiceSettings, tmp_path: Path, store_directory: Path) -> Path:
+    """A configuration file for the service of the tests, at a free port."""
+    settings = service_settings
+    assert settings.database is not None
+    assert isinstance(settings.vault.auth, TokenAuth)
+    path = tmp_path / "service.toml"
+    path.write_text(
+        f"""
+[database]
+conninfo = {json.dumps(settings.database.full_conninfo())}
+pg_dump = {json.dumps(settings.database.pg_dump)}
+psql = {json.dumps(settings.database.psql)}
+[vault]
+address = {json.dumps(settings.vault.address)}
+roots = [{{ mount = {json.dumps(settings.secrets_mount)}, path = "app" }}]
+[vault.auth]
+token = {json.dumps(settings.vault.auth.token)}
+[store]
+type = "directory"
+path = {json.dumps(str(store_directory))}
+prefix = "backups/"
+[password]
+env = "SERVICE_PASSWORD"
+[service]
+port = 0
+grace = 5
+secrets_path = "service"
+""",
+        encoding="utf-8",
+    )
+    path.chmod(0o600)
+    return path
+
+
+@contextmanager
+def serving(configuration: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The service as a process, and its URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kleidia_backup.cli", "--config", str(configuration), "--json", "serve"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SERVICE_PASSWORD": PASSWORD},
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        yield process, json.loads(line)["url"]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ask(method: str, url: str, body: object = None) -> Any:
+    """One request as an admin."""
+    token = jwt.encode({"sub": "u-1", "role": "admin", "exp": int(time.time()) + 60}, JWT_SECRET, "HS256")
+    request = urllib.request.Request(
+        url,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def test_serve_runs_a_job_and_stops(configuration: Path, application: str) -> None:
+    """A job is triggered by HTTP; SIGTERM lets it end, then the process. The log is JSON and holds no secret."""
+    with serving(configuration) as (process, url):
+        with psycopg.connect(application) as holder:
+            holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+            job = ask("POST", f"{url}/api/backup/trigger", {"type": "full"})
+            while ask("GET", f"{url}/api/backup/jobs/{job['id']}")["phase"] != "backup":
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in log.splitlines()]
+    (done,) = [line for line in lines if line["event"] == "job completed"]
+    assert (done["job"], done["target"], done["logger"]) == (
+        job["id"],
+        application_name(application),
+        "kleidia_backup.job",
+    )
+    assert "canary" not in log
+
+
+def application_name(conninfo: str) -> str:
+    """The name of a database, which is the target unless another is configured."""
+    return str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"])
+
+
+def test_a_port_that_is_taken(configuration: Path) -> None:
+    """One message with a next step, as every command has."""
+    with serving(configuration) as (_, url):
+        port = url.rpartition(":")[2]
+        second = subprocess.run(
+            [sys.executable, "-m", "kleidia_backup.cli", "--config", str(configuration), "serve", "--port", port],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "SERVICE_PASSWORD": PASSWORD},
+        )
+    assert second.returncode == 2
+    assert second.stderr.splitlines()[-2:] == [
+        f"error: The service cannot listen at 127.0.0.1:{port}: Address already in use.",
+        "hint: Choose another host or port in [service], or by --host and --port.",
+    ]
