@@ -139,10 +139,10 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     # Limits that no setting changes.
     patch.setattr("kleidia_backup.stages.archive_source.LONGEST_PAUSE", 0.01)
     patch.setattr("kleidia_backup.stages.archive_source.ATTEMPTS", 4)
-    patch.setattr("kleidia_backup.stages.pg.process.POLITE", 0.5)
-    patch.setattr("kleidia_backup.stages.pg.psql.COMMIT_TIMEOUT", 0.5)
-    patch.setattr("kleidia_backup.stages.pg.outcome.SETTLING", 0.5)
-    patch.setattr("kleidia_backup.stages.pg.outcome.ENDING", 0.5)
+    patch.setattr("kleidia_backup.stages.pg.process.POLITE", 0.2)
+    patch.setattr("kleidia_backup.stages.pg.psql.COMMIT_TIMEOUT", 0.3)
+    patch.setattr("kleidia_backup.stages.pg.outcome.SETTLING", 0.3)
+    patch.setattr("kleidia_backup.stages.pg.outcome.ENDING", 0.3)
     patch.setattr("kleidia_backup.stages.vault.undo.SETTLE", 0.2)
 
 

@@ -117,7 +117,7 @@ async def test_fault(
     """The job fails, and says that it was PostgreSQL; but for a COMMIT that took place, which is a success."""
     if fault == "stall":
         # Two seconds are the shortest that libpq, and after it psycopg, can be told to wait for a connection.
-        monkeypatch.setattr("psycopg.connection.timeout_from_conninfo", lambda _: 1.0)
+        monkeypatch.setattr("psycopg.connection.timeout_from_conninfo", lambda _: 0.5)
     problems: list[str] = []
     todo = list(usual[job].places.items())
 
