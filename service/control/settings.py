@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from psycopg.types.json import Jsonb
 
-from ...stages.errors import ConfigurationError, KleidiaError
+from ...stages.errors import Busy, ConfigurationError, KleidiaError
 from ...stages.stores.s3_settings import S3Settings
 from .audit import Actor, Audit, AuditEntry
 from .backup_settings import SECRETS, STORED, BackupSettings, changed
@@ -139,7 +139,8 @@ class SettingsStore:
         ``version`` is the one that ``changes`` are based on; None overwrites. Another ``encryption_password`` does not
         open older archives: keep the older one. An empty ``access_key_id`` removes the stored secret key.
 
-        Raises ``ConfigurationError`` naming the field, ``VersionConflict``; nothing is changed then.
+        Raises ``ConfigurationError`` naming the field, ``VersionConflict``, and ``Busy`` for a secret while a restore
+        waits or runs, which may write the same place in the vault; nothing is changed then.
         """
         previous: dict[Name, Kept | None] = {}
         try:
@@ -150,6 +151,8 @@ class SettingsStore:
                 new, names = _changed(row, changes, actor)
                 if not names:
                     return await self._described(row), row.version
+                if _NAMES.keys() & changes.keys():
+                    await _refuse_during_restore(connection)
                 await connection.execute(_SAVE, (Jsonb(_document(new)), new.version, actor.user_name))
                 entry = AuditEntry.by(actor, "settings.changed", details=f"Changed: {', '.join(names)}.")
                 written = await self._audit.insert(entry, connection)
@@ -263,6 +266,15 @@ def _check_version(row: _Row, version: int | None) -> None:
         )
 
 
+async def _refuse_during_restore(connection: Connection) -> None:
+    cursor = await connection.execute(_RESTORE)
+    if (found := await cursor.fetchone()) is not None:
+        raise Busy(
+            f"Job {found[0]} restores the vault: the secrets among the settings cannot be changed meanwhile.",
+            hint="Wait until it ended, or cancel it.",
+        )
+
+
 def _changed(row: _Row, changes: Mapping[str, object], actor: Actor) -> tuple[_Row, list[str]]:
     """The next row, and the names of the fields that differ. Raises ``ConfigurationError``."""
     settings = changed(row.settings, changes)
@@ -300,6 +312,7 @@ def _document(row: _Row) -> dict[str, Any]:
     return {"settings": row.settings.document(), "tags": dict(row.tags)}
 
 
+_RESTORE = "SELECT id FROM kleidia_backup.jobs WHERE kind = 'restore' AND status IN ('pending', 'running') LIMIT 1"
 _SAVE = """
     INSERT INTO kleidia_backup.settings (document, version, changed_at, changed_by) VALUES (%s, %s, now(), %s)
     ON CONFLICT (id) DO UPDATE SET document = excluded.document, version = excluded.version,

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import anyio
 import structlog
 
-from ...stages.errors import Busy, KleidiaError
+from ...stages.errors import Busy
 from ..control.audit import SYSTEM
 from ..control.jobs import NewJob
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Ticker:
-    """Looks every ``interval`` seconds whether a scheduled backup of ``target`` is due.
+    """Looks whether a scheduled backup of ``target`` is due, as often as ``tick`` is called: every few seconds.
 
     ``now`` is the clock; None: the database's, which no replica disagrees about. ``fired`` is told of a new job when it
     is committed.
@@ -45,7 +44,6 @@ class Ticker:
         *,
         fired: Callable[[Job], Awaitable[None]] | None = None,
         now: Callable[[], datetime] | None = None,
-        interval: float = 5.0,
     ) -> None:
         self._schedule = schedule
         self._settings = settings
@@ -53,21 +51,7 @@ class Ticker:
         self._target = target
         self._fired = fired
         self._now = now
-        self._interval = interval
         self._log = structlog.get_logger("kleidia_backup.ticker").bind(target=target)
-
-    async def run(self) -> None:
-        """Tick until cancelled. What fails is logged, and tried again at the next tick."""
-        said = ""
-        while True:
-            try:
-                await self.tick()
-                said = ""
-            except KleidiaError as exc:
-                if said != exc.message:  # once, not every few seconds
-                    said = exc.message
-                    self._log.error("the schedule cannot be looked at", error=exc.message, hint=exc.hint)
-            await anyio.sleep(self._interval)
 
     async def tick(self) -> Job | None:
         """Look once; the job that was made, if one was due and the target is free.

@@ -13,10 +13,11 @@ from kleidia_backup import DirectorySettings, KleidiaError, Root, S3Settings, To
 from kleidia_backup.service.control.audit import Actor, Audit
 from kleidia_backup.service.control.backup_settings import BackupSettings, changed
 from kleidia_backup.service.control.database import Control
+from kleidia_backup.service.control.jobs import Jobs, NewJob
 from kleidia_backup.service.control.secrets import ServiceSecrets
 from kleidia_backup.service.control.settings import SettingsStore, VersionConflict
 from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
-from kleidia_backup.stages.errors import ConfigurationError, VaultError, VaultForbidden
+from kleidia_backup.stages.errors import Busy, ConfigurationError, VaultError, VaultForbidden
 
 ADA = Actor("u-1", "ada", "192.0.2.7", "desk")
 KEY, PASSWORD = "canary-secret-key", "canary-password"
@@ -398,6 +399,22 @@ async def test_a_restore_leaves_the_service_its_secrets(
 
     with pytest.raises(ZeroDivisionError):
         await fail()
+    assert await store.password() == PASSWORD
+
+
+@pytest.mark.anyio
+async def test_no_secret_is_changed_while_a_restore_runs(store: SettingsStore, control: Control) -> None:
+    """It may write the same place in the vault: refused from the moment it waits; other settings are free."""
+    jobs = Jobs(control)
+    restore = NewJob(
+        kind="restore", backup_type="full", requested_by="u-1", requested_by_name="ada", ip="", workstation=""
+    )
+    job = await jobs.create(restore, "app")
+    with pytest.raises(Busy, match=f"Job {job.id}"):
+        await store.put({"encryption_password": PASSWORD}, None, ADA)
+    await store.put({"retention_days": 9}, None, ADA)
+    await jobs.fail(job.id, "over", "")
+    await store.put({"encryption_password": PASSWORD}, None, ADA)
     assert await store.password() == PASSWORD
 
 

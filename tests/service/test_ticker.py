@@ -14,7 +14,6 @@ from kleidia_backup.service.control.secrets import ServiceSecrets
 from kleidia_backup.service.control.settings import SettingsStore
 from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.service.work.ticker import Ticker
-from kleidia_backup.stages.errors import DatabaseUnreachable
 
 TARGET = "app"
 
@@ -39,13 +38,11 @@ class Clock:
 class Replica:
     """What one replica needs to fire the schedule, and what it was told."""
 
-    def __init__(self, control: Control, settings: SettingsStore, clock: Clock | None, interval: float = 5) -> None:
+    def __init__(self, control: Control, settings: SettingsStore, clock: Clock | None) -> None:
         self.jobs = Jobs(control)
         self.schedule = Schedule(control)
         self.told: list[Job] = []
-        self.ticker = Ticker(
-            self.schedule, settings, self.jobs, TARGET, fired=self._fired, now=clock, interval=interval
-        )
+        self.ticker = Ticker(self.schedule, settings, self.jobs, TARGET, fired=self._fired, now=clock)
 
     async def _fired(self, job: Job) -> None:
         self.told.append(job)
@@ -246,35 +243,3 @@ async def test_without_a_clock_it_is_the_databases(control: Control, settings: S
     assert job is not None
     assert job.scheduled_for is not None
     assert timedelta(0) <= datetime.now(UTC) - job.scheduled_for < timedelta(days=1)
-
-
-@pytest.mark.anyio
-async def test_it_goes_on_after_a_failure(
-    replica: Replica, control: Control, settings: SettingsStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The database is away for some ticks: it is logged, and the schedule fires when it is back."""
-    fired = asyncio.Event()
-    quick = Replica(control, settings, clock, interval=0.01)
-    whole = quick.schedule.locked
-    failures = 0
-
-    def flaky(target: str) -> object:
-        nonlocal failures
-        failures += 1
-        if failures < 4:
-            raise DatabaseUnreachable("The control database does not answer.")
-        return whole(target)
-
-    async def told(job: Job) -> None:
-        fired.set()
-
-    await quick.tick()
-    monkeypatch.setattr(quick.schedule, "locked", flaky)
-    monkeypatch.setattr(quick.ticker, "_fired", told)
-    clock.set("2026-01-06T02:00")
-    running = asyncio.create_task(quick.ticker.run())
-    await asyncio.wait_for(fired.wait(), 20)
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert failures >= 4
