@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from .service_settings import ServiceSettings
 
 
+#: Connections for what runs by itself: the progress of the job, the reaper, and one to spare.
+_BESIDE = 3
+
+
 class Service:
     """A replica of the service. Entering it brings the control tables up to date and starts what runs by itself.
 
@@ -59,18 +63,22 @@ class Service:
         )
         self.limits = Limits(self.control)
         self.schedule = Schedule(self.control)
+        # What runs by itself has connections of its own: a job whose progress waits behind a crowd of requests would
+        # count as dead.
+        self._beside = Control(config.control, connections=_BESIDE)
+        jobs, audit = Jobs(self._beside), Audit(self._beside, application_audit)
         self.runner = Runner(
             config,
             replica=self.replica,
-            control=self.control,
-            jobs=self.jobs,
-            audit=self.audit,
+            control=self._beside,
+            jobs=jobs,
+            audit=audit,
             settings=self.settings,
             secrets=self.secrets,
         )
         self.queue = Queue(
-            self.control,
-            self.jobs,
+            self._beside,
+            jobs,
             self.target,
             run=self.runner.run,
             stop=self.runner.stop,
@@ -78,7 +86,7 @@ class Service:
             grace=config.grace,
         )
         self.reaper = Reaper(
-            config, control=self.control, jobs=self.jobs, audit=self.audit, secrets=self.secrets, queue=self.queue
+            config, control=self._beside, jobs=jobs, audit=audit, secrets=self.secrets, queue=self.queue
         )
         self.ticker = Ticker(self.schedule, self.settings, self.jobs, self.target, fired=self._fired)
         self._stack = AsyncExitStack()
@@ -87,6 +95,7 @@ class Service:
         every = self.config.intervals
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.control)
+            await stack.enter_async_context(self._beside)
             await self.reaper.sweep()  # before this replica takes a job: what is stale says so from the start
             await stack.enter_async_context(self.queue)
             await stack.enter_async_context(repeated("reaper", every.reap, self.reaper.sweep))

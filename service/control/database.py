@@ -29,16 +29,17 @@ _CONNECTIONS = 10
 class Control:
     """The control database. Entering it brings its tables up to date, whoever else is doing so, and opens the pool.
 
-    Raises what ``connection`` raises, and ``ConfigurationError`` for tables of a newer version.
+    It has at most so many ``connections``. Raises what ``connection`` raises, and ``ConfigurationError`` for tables
+    of a newer version.
     """
 
-    def __init__(self, settings: PostgresSettings) -> None:
+    def __init__(self, settings: PostgresSettings, *, connections: int = _CONNECTIONS) -> None:
         self.settings = settings
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
             settings.full_conninfo(),
             kwargs={"autocommit": True, "fallback_application_name": "kleidia-backup service"},
             min_size=1,
-            max_size=_CONNECTIONS,
+            max_size=connections,
             timeout=ANSWER / 2,
             open=False,
             check=AsyncConnectionPool.check_connection,

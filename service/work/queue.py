@@ -142,6 +142,8 @@ class Queue:
                 )
             except (exceptions.ProcrastinateException, psycopg.Error) as exc:
                 self._log.warning("the queue's worker ended", error=type(exc).__name__)
+            except Exception:  # noqa: BLE001 - logged, and the replica goes on
+                self._log.exception("the queue's worker ended in a way nobody expected")
             await asyncio.sleep(self._intervals.poll)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import anyio
 import psycopg
 import pytest
@@ -11,6 +14,14 @@ from kleidia_backup.service.control.database import Control
 from kleidia_backup.service.control.migrate import migrate
 
 pytestmark = pytest.mark.anyio
+
+#: A replica that does nothing but this.
+_PROCESS = """
+import asyncio, json, sys
+from kleidia_backup import PostgresSettings
+from kleidia_backup.service.control.migrate import migrate
+print(json.dumps(asyncio.run(migrate(PostgresSettings(sys.stdin.read())))))
+"""
 
 
 async def test_a_second_start_has_nothing_to_apply(database: str) -> None:
@@ -25,17 +36,19 @@ async def test_a_second_start_has_nothing_to_apply(database: str) -> None:
     assert schemas == [("kleidia_backup",)]
 
 
-async def test_ten_at_once_apply_everything_once(database: str) -> None:
-    """Ten connections that start at the same moment share the work."""
-    done: list[str] = []
+async def test_ten_processes_at_once_apply_everything_once(database: str) -> None:
+    """Ten replicas that start at the same moment share the work, and all of them find it done."""
+    applied: list[str] = []
 
     async def start() -> None:
-        done.extend(await migrate(PostgresSettings(database)))
+        done = await anyio.run_process([sys.executable, "-c", _PROCESS], input=database.encode())
+        applied.extend(json.loads(done.stdout))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(10):
             tasks.start_soon(start)
-    assert sorted(done) == ["0001_control.sql", "procrastinate/schema"]
+    assert sorted(applied) == ["0001_control.sql", "procrastinate/schema"]
+    assert await migrate(PostgresSettings(database)) == []
 
 
 async def test_a_change_of_the_queue_is_applied(database: str) -> None:

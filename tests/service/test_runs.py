@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import anyio
 import psycopg
 import pytest
 
+from kleidia_backup import DirectorySettings
 from kleidia_backup.service.control.audit import Actor
 from kleidia_backup.service.control.jobs import Job
 from kleidia_backup.service.demo.servers import KvMount
@@ -110,10 +114,42 @@ async def test_cancel_a_running_backup(service: Service, application: str, store
     assert (await ended(service, (await service.submit(new_backup())).id)).status == "completed"
 
 
+async def test_a_scheduled_run_is_the_systems(service: Service) -> None:
+    """Its entry in the audit log is as the specification says; here it fails, for the store is gone."""
+    job = await service.jobs.create(
+        new_backup(requested_by=None, requested_by_name="system", ip="system", workstation=""), service.target
+    )
+    assert isinstance(service.config.store, DirectorySettings)
+    service.config.store.path.rmdir()
+    await ended(service, job.id)
+    (entry,) = await service.audit.page()
+    assert (entry.action, entry.user_id, entry.user_name, entry.ip) == ("backup.failed", None, "system", "system")
+    assert entry.details.startswith("[Scheduled] ")
+    assert "store" in entry.details
+
+
+async def test_what_follows_a_backup(service: Service, store_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small archive is warned about; those that became too old are deleted, audited, and the newest are kept."""
+    await service.settings.put({"keep_at_least": 1}, None, Actor("u-1", "ada", "192.0.2.7"))
+    first = await ended(service, (await service.submit(new_backup())).id)
+    async with service.control.connection() as connection:
+        await connection.execute("UPDATE kleidia_backup.jobs SET size = 1000000 WHERE id = %s", (first.id,))
+    later = Mock(now=Mock(return_value=datetime.now(UTC) + timedelta(days=31)))
+    monkeypatch.setattr("kleidia_backup.service.work.aftermath.datetime", later)
+    second = await ended(service, (await service.submit(new_backup())).id)
+    assert second.status == "completed"
+    (warning,) = second.warnings
+    assert "less than half of the last one's 1000000" in warning
+    assert second.archive is not None
+    assert files(store_directory) == [store_directory / second.archive]
+    deleted = await service.audit.page(action="archive.deleted")
+    assert [(entry.archive, entry.job_id, entry.user_name) for entry in deleted] == [
+        (first.archive, second.id, "system")
+    ]
+
+
 async def test_a_stopped_service_ends_its_job(service_settings: ServiceSettings, application: str) -> None:
     """When the grace is over the job is cancelled cleanly, and its row says why."""
-    from dataclasses import replace
-
     async with await psycopg.AsyncConnection.connect(application) as holder:
         await holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
         async with Service(replace(service_settings, grace=0.2)) as service:
