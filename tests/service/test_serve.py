@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import psutil
 import psycopg
 import pytest
 
@@ -63,10 +64,10 @@ secrets_path = "service"
 
 
 @contextmanager
-def serving(configuration: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The service as a process, and its URL."""
+def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """The service as a process, and what it says when it is ready."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "kleidia_backup.cli", "--config", str(configuration), "--json", "serve"],
+        [sys.executable, "-m", "kleidia_backup.cli", "--json", "serve", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -76,15 +77,15 @@ def serving(configuration: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, process.communicate()[1]
-        yield process, json.loads(line)["url"]
+        yield process, json.loads(line)
     finally:
         process.kill()
         process.communicate()
 
 
-def ask(method: str, url: str, body: object = None) -> Any:
+def ask(method: str, url: str, body: object = None, token: str = "") -> Any:
     """One request as an admin."""
-    token = jwt.encode({"sub": "u-1", "role": "admin", "exp": int(time.time()) + 60}, JWT_SECRET, "HS256")
+    token = token or jwt.encode({"sub": "u-1", "role": "admin", "exp": int(time.time()) + 60}, JWT_SECRET, "HS256")
     request = urllib.request.Request(
         url,
         method=method,
@@ -97,7 +98,8 @@ def ask(method: str, url: str, body: object = None) -> Any:
 
 def test_serve_runs_a_job_and_stops(configuration: Path, application: str) -> None:
     """A job is triggered by HTTP; SIGTERM lets it end, then the process. The log is JSON and holds no secret."""
-    with serving(configuration) as (process, url):
+    with serving("--config", str(configuration)) as (process, told):
+        url = told["url"]
         with psycopg.connect(application) as holder:
             holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
             job = ask("POST", f"{url}/api/backup/trigger", {"type": "full"})
@@ -123,8 +125,8 @@ def application_name(conninfo: str) -> str:
 
 def test_a_port_that_is_taken(configuration: Path) -> None:
     """One message with a next step, as every command has."""
-    with serving(configuration) as (_, url):
-        port = url.rpartition(":")[2]
+    with serving("--config", str(configuration)) as (_, told):
+        port = told["url"].rpartition(":")[2]
         second = subprocess.run(
             [sys.executable, "-m", "kleidia_backup.cli", "--config", str(configuration), "serve", "--port", port],
             capture_output=True,
@@ -137,3 +139,21 @@ def test_a_port_that_is_taken(configuration: Path) -> None:
         f"error: The service cannot listen at 127.0.0.1:{port}: Address already in use.",
         "hint: Choose another host or port in [service], or by --host and --port.",
     ]
+
+
+def test_the_demo() -> None:
+    """It comes up with data and tokens of both roles; its page is there, and its servers end with it."""
+    with serving("--demo", "--port", "0") as (process, told):
+        with urllib.request.urlopen(told["docs"], timeout=20) as page:
+            assert page.status == 200
+        url, viewer = f"{told['url']}/api/backup", told["viewer_token"]
+        job = ask("POST", f"{url}/trigger", {"type": "full"}, told["admin_token"])
+        while (now := ask("GET", f"{url}/jobs/{job['id']}", token=viewer))["phase"] is None:
+            time.sleep(0.05)
+        assert now["error"] is None
+        servers = psutil.Process(process.pid).children(recursive=True)
+        assert servers
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert psutil.wait_procs(servers, timeout=5)[1] == []
