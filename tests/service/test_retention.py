@@ -205,6 +205,7 @@ async def test_foreign_objects_stay(shelf: Shelf) -> None:
     shelf.put(made(401), b"somebody's own file")
     shelf.put(made(402), b"")
     shelf.put(made(403), content(made(403))[:60])  # a damaged one is for a human to decide
+    shelf.put(made(1, "vault"))
     shelf.put(made(404, "vault"), content(made(404)))  # its header says another type
     shelf.put(made(405), content(made(1)))  # an old name, made yesterday: renamed, or its clock was wrong
     shelf.write("backups/before-upgrade.enc", content(old))

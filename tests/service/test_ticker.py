@@ -126,6 +126,18 @@ async def test_two_replicas_at_once_fire_once(
 
 
 @pytest.mark.anyio
+async def test_nobody_waits_for_the_replica_that_is_at_it(replica: Replica, clock: Clock) -> None:
+    """While one replica has the row, another's tick ends at once and does nothing."""
+    await replica.tick()
+    clock.set("2026-01-06T02:00")
+    async with replica.schedule.locked(TARGET) as locked:
+        assert locked is not None
+        assert await asyncio.wait_for(replica.tick(), 5) is None
+        assert await replica.jobs.list() == []
+    assert await replica.tick() is not None
+
+
+@pytest.mark.anyio
 async def test_a_job_that_is_there_is_not_made_again(replica: Replica, clock: Clock, control: Control) -> None:
     """Even if the schedule's row is lost or set back, the moment that was fired is not fired again."""
     await replica.tick()
