@@ -85,6 +85,6 @@ def create_app(
     for router in (*_ROUTERS, docs_page.router):
         app.include_router(router, prefix=prefix)
     problems.install(app)
-    app.add_middleware(Surroundings, log=getattr(service, "log", None))
+    app.add_middleware(Surroundings)
     describe(app)
     return app

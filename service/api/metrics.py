@@ -12,7 +12,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from ..control.schedule import Schedule
 from . import auth
 from .shared import TheService, problems
 
@@ -42,7 +41,7 @@ async def metrics(
 ) -> Response:
     """Last success, duration, size, runs, what is next and what runs, in Prometheus' text format."""
     await _admit(request)
-    due = await Schedule(service.control).next_due(service.target)
+    due = await service.schedule.next_due(service.target)
     collector = _Snapshot(await service.jobs.summary(), await service.jobs.running(), due)
     registry = CollectorRegistry()
     registry.register(collector)

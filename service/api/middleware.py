@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,8 +14,6 @@ from . import problems
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from ...pipeline.job import Logger
 
 #: Largest body of a request, in bytes.
 MAX_BODY = 1024 * 1024
@@ -32,9 +31,9 @@ HEADERS = {
 class Surroundings:
     """The outermost layer of the app. What no handler knew is answered with 500 and logged without its text."""
 
-    def __init__(self, app: ASGIApp, log: Logger | None) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._log = log
+        self._log = structlog.get_logger("kleidia_backup.api")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -56,10 +55,9 @@ class Surroundings:
             await self._app(scope, _Limited(receive), sender)
         except Exception as exc:
             incident = secrets.token_hex(8)
-            if self._log is not None:
-                self._log.warning(
-                    "unexpected error", incident=incident, error=type(exc).__name__, frames=problems.frames(exc)
-                )
+            self._log.error(
+                "unexpected error", incident=incident, error=type(exc).__name__, frames=problems.frames(exc)
+            )
             if begun:
                 raise
             reply = problems.answer(
