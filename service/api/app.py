@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ def create_app(
     app.state.prefix = prefix
     app.state.authenticate = authenticate or authenticator(service.config)
     app.state.refused = RefusedLogins(service.audit)
+    app.state.deriving = asyncio.Semaphore(1)  # keys from passwords
     app.state.metrics = metrics_access or MetricsAccess()
     for router in (*_ROUTERS, docs_page.router):
         app.include_router(router, prefix=prefix)

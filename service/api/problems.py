@@ -189,6 +189,8 @@ def _message(error: Mapping[str, Any]) -> str:
     """Pydantic's words, except where they would hold what was sent."""
     if error["type"] == "json_invalid":
         return "It is not JSON."
+    if error["type"] == "string_pattern_mismatch":
+        return "It holds characters that cannot be used."
     if error["type"] in {"value_error", "assertion_error"} or "input" in str(error.get("ctx", "")):
         return "It cannot be used."
     return str(error["msg"])[:200]

@@ -1,6 +1,5 @@
 """Restoring, and what comes before and after it."""
 
-import asyncio
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response, status
@@ -15,9 +14,6 @@ from .backup_routes import new_job, store_of, submit
 from .shared import Admin, TheService, Viewer, address, located, problems
 
 router = APIRouter(prefix="/api/backup/restore", tags=["restores"])
-
-#: Deriving a key takes 64 MiB: one at a time.
-_deriving = asyncio.Semaphore(1)
 
 
 @router.post(
@@ -48,7 +44,9 @@ async def restore(
 
 
 @router.post("/validate-password", responses=problems(404, 409, 429, 502))
-async def validate_password(service: TheService, caller: Admin, candidate: models.Candidate) -> models.Validation:
+async def validate_password(
+    request: Request, service: TheService, caller: Admin, candidate: models.Candidate
+) -> models.Validation:
     """Say in about a second whether a password opens an archive. Refused ones are audited.
 
     A wrong password is an answer, not an error: 200 with `valid: false`.
@@ -56,7 +54,7 @@ async def validate_password(service: TheService, caller: Admin, candidate: model
     await rates.take(service, "validate-password", caller)
     store = await store_of(service, candidate.key)
     try:
-        async with _deriving:
+        async with request.app.state.deriving:  # one at a time: each takes 64 MiB
             await verify_password(candidate.key, store=store, password=candidate.password.get_secret_value())
     except NotAnArchive:
         raise
