@@ -20,8 +20,7 @@ the key id in the settings.
 
 from __future__ import annotations
 
-import secrets as random
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -29,34 +28,20 @@ from psycopg.types.json import Jsonb
 
 from ...stages.errors import Busy, ConfigurationError, KleidiaError
 from ...stages.stores.s3_settings import S3Settings
-from .audit import Actor, Audit, AuditEntry
-from .backup_settings import SECRETS, STORED, BackupSettings, changed
+from .audit import Audit, AuditEntry
+from .backup_settings import BackupSettings, changed
 from .secrets import Kept
+from .settings_row import NAMES, Row, VersionConflict, check_key, check_version, next_row, usable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...stages.stores.directory import DirectorySettings
+    from .audit import Actor
     from .database import Connection, Control
     from .secrets import Name, ServiceSecrets
 
 __all__ = ["BackupSettings", "SettingsStore", "VersionConflict"]
-
-_NAMES: dict[str, Name] = {"secret_access_key": "s3", "encryption_password": "encryption-password"}
-
-
-class VersionConflict(ConfigurationError):
-    """The settings were changed since they were read; nothing was stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What the database says: settings, version (0: nothing was saved yet), and the tags of the secrets that count."""
-
-    settings: BackupSettings
-    version: int = 0
-    tags: Mapping[str, str] = field(default_factory=dict)
-    changed_by: str = ""
 
 
 class SettingsStore:
@@ -109,7 +94,7 @@ class SettingsStore:
         async with self._control.connection() as connection:
             row = await self._row(connection)
         kept = await self._secrets.read("encryption-password")
-        if (found := _usable(row, "encryption-password", kept, self._password)) is not None:
+        if (found := usable(row, "encryption-password", kept, self._password)) is not None:
             return found
         if kept is None:
             raise ConfigurationError("No encryption password is set.", hint="Set one in the backup settings.")
@@ -127,7 +112,7 @@ class SettingsStore:
         async with self._control.connection() as connection:
             row = await self._row(connection)
         settings = changed(row.settings, changes)
-        _check_key(row.settings, settings, changes)
+        check_key(row.settings, settings, changes)
         given = changes.get("secret_access_key")
         return await self._store_of(settings, row, given if isinstance(given, str) else None)
 
@@ -147,13 +132,13 @@ class SettingsStore:
             async with self._control.connection() as connection, connection.transaction():
                 await connection.execute("LOCK TABLE kleidia_backup.settings IN SHARE ROW EXCLUSIVE MODE")
                 row = await self._row(connection)
-                _check_version(row, version)
-                new, names = _changed(row, changes, actor)
+                check_version(row, version)
+                new, names = next_row(row, changes, actor)
                 if not names:
                     return await self._described(row), row.version
-                if _NAMES.keys() & changes.keys():
+                if NAMES.keys() & changes.keys():
                     await _refuse_during_restore(connection)
-                await connection.execute(_SAVE, (Jsonb(_document(new)), new.version, actor.user_name))
+                await connection.execute(_SAVE, (Jsonb(new.document), new.version, actor.user_name))
                 entry = AuditEntry.by(actor, "settings.changed", details=f"Changed: {', '.join(names)}.")
                 written = await self._audit.insert(entry, connection)
                 # Last, for it cannot be rolled back: then only a COMMIT that fails finds it done.
@@ -164,8 +149,8 @@ class SettingsStore:
         await self._audit.tell(written)
         return await self._described(new), new.version
 
-    async def _write_secrets(self, new: _Row, changes: Mapping[str, object], previous: dict[Name, Kept | None]) -> None:
-        for field_name, name in _NAMES.items():
+    async def _write_secrets(self, new: Row, changes: Mapping[str, object], previous: dict[Name, Kept | None]) -> None:
+        for field_name, name in NAMES.items():
             value = changes.get(field_name)
             if isinstance(value, str):
                 before = (await self._secrets.read_all())[name]
@@ -186,17 +171,17 @@ class SettingsStore:
 
     # Reading --------------------------------------------------------------------------------------------------------
 
-    async def _row(self, connection: Connection) -> _Row:
+    async def _row(self, connection: Connection) -> Row:
         cursor = await connection.execute("SELECT document, version, changed_by FROM kleidia_backup.settings")
         found = await cursor.fetchone()
         if found is None:
-            return _Row(self._first)
+            return Row(self._first)
         document, version, changed_by = found
-        return _Row(BackupSettings.of(document["settings"]), version, document.get("tags", {}), changed_by or "")
+        return Row(BackupSettings.of(document["settings"]), version, document.get("tags", {}), changed_by or "")
 
-    async def _described(self, row: _Row) -> BackupSettings:
+    async def _described(self, row: Row) -> BackupSettings:
         kept = await self._secrets.read_all()
-        password = _usable(row, "encryption-password", kept["encryption-password"], self._password)
+        password = usable(row, "encryption-password", kept["encryption-password"], self._password)
         return replace(
             row.settings,
             has_encryption_password=password is not None,
@@ -204,7 +189,7 @@ class SettingsStore:
         )
 
     async def _store_of(
-        self, settings: BackupSettings, row: _Row, given: str | None = None
+        self, settings: BackupSettings, row: Row, given: str | None = None
     ) -> S3Settings | DirectorySettings:
         if not settings.bucket:
             if self._file is None:
@@ -225,13 +210,13 @@ class SettingsStore:
     def _base(self) -> S3Settings | None:
         return self._file if isinstance(self._file, S3Settings) else None
 
-    def _key(self, settings: BackupSettings, row: _Row, kept: Kept | None) -> str | None:
+    def _key(self, settings: BackupSettings, row: Row, kept: Kept | None) -> str | None:
         """The secret key that belongs to these settings: the vault's, or the file's for the server that it names."""
         if not settings.access_key_id:
             return None
         base = self._base
         same = base is not None and settings.key_belongs_to == self._first.key_belongs_to
-        return _usable(row, "s3", kept, base.secret_access_key or None if base is not None and same else None)
+        return usable(row, "s3", kept, base.secret_access_key or None if base is not None and same else None)
 
 
 def _of_file(store: S3Settings | DirectorySettings | None, *, include_audit_logs: bool) -> BackupSettings:
@@ -244,28 +229,6 @@ def _of_file(store: S3Settings | DirectorySettings | None, *, include_audit_logs
     return BackupSettings(include_audit_logs=include_audit_logs, **values)
 
 
-def _usable(row: _Row, name: Name, kept: Kept | None, of_file: str | None) -> str | None:
-    """Which secret counts: the vault's if it is the one set last or the operator's own, the file's while none was set.
-
-    One that carries the tag of other settings was brought by a restore: it counts where nothing else was ever set.
-    """
-    tag = row.tags.get(name, "")
-    if kept is not None and kept.tag in {"", tag}:
-        return kept.value
-    if tag:
-        return None
-    return of_file if of_file is not None or kept is None else kept.value
-
-
-def _check_version(row: _Row, version: int | None) -> None:
-    if version is not None and version != row.version:
-        by = f" by {row.changed_by}" if row.changed_by else ""
-        raise VersionConflict(
-            f"The settings were changed meanwhile{by}: they have version {row.version} now.",
-            hint="Load them again, and repeat the change.",
-        )
-
-
 async def _refuse_during_restore(connection: Connection) -> None:
     cursor = await connection.execute(_RESTORE)
     if (found := await cursor.fetchone()) is not None:
@@ -273,43 +236,6 @@ async def _refuse_during_restore(connection: Connection) -> None:
             f"Job {found[0]} restores the vault: the secrets among the settings cannot be changed meanwhile.",
             hint="Wait until it ended, or cancel it.",
         )
-
-
-def _changed(row: _Row, changes: Mapping[str, object], actor: Actor) -> tuple[_Row, list[str]]:
-    """The next row, and the names of the fields that differ. Raises ``ConfigurationError``."""
-    settings = changed(row.settings, changes)
-    _check_key(row.settings, settings, changes)
-    names = [name for name in STORED if getattr(settings, name) != getattr(row.settings, name)]
-    names += [name for name in SECRETS if name in changes]
-    tags = dict(row.tags) | {_NAMES[name]: random.token_hex(8) for name in SECRETS if name in changes}
-    if not settings.access_key_id:
-        tags.pop("s3", None)
-    return _Row(settings, row.version + 1, tags, actor.user_name), names
-
-
-def _check_key(old: BackupSettings, new: BackupSettings, changes: Mapping[str, object]) -> None:
-    """Whether the secret key is given where the stored one may not be used. Raises ``ConfigurationError``."""
-    given = "secret_access_key" in changes
-    if given and not new.access_key_id:
-        raise ConfigurationError("secret_access_key has no access_key_id.", hint="Give both, or neither.")
-    if given or not new.access_key_id:
-        return
-    (old_server, old_id, old_tls), (server, key_id, tls) = old.key_belongs_to, new.key_belongs_to
-    for name, differs in (
-        ("endpoint", server != old_server),
-        ("access_key_id", key_id != old_id),
-        ("insecure_tls", old_tls and not tls),
-    ):
-        if differs:
-            raise ConfigurationError(
-                f"{name} cannot be changed without secret_access_key: the stored key is for the server and the key id "
-                "that it was given for.",
-                hint="Give secret_access_key again.",
-            )
-
-
-def _document(row: _Row) -> dict[str, Any]:
-    return {"settings": row.settings.document(), "tags": dict(row.tags)}
 
 
 _RESTORE = "SELECT id FROM kleidia_backup.jobs WHERE kind = 'restore' AND status IN ('pending', 'running') LIMIT 1"
