@@ -1,51 +1,69 @@
-"""The embedded servers, filled to the size that a benchmark asks for; PostgreSQL and OpenBao write to the disk."""
+"""``python -m pytest benchmarks`` measures everything, ``python -m pytest benchmarks --short`` at the sizes for CI."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
-import psycopg
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
-from kleidia_backup.service.demo.run import Demo
+from kleidia_backup.service.demo.servers import start_servers
 
-#: Bytes of SQL text that one row of ``grow`` becomes.
-ROW = 230
+from .measuring import Measure
+from .system import FULL, SHORT, Sizes, System
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--short", action="store_true", help="10,000 keys and 100 MB of SQL instead of 50,000 and 700")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Whoever names this directory wants to measure; the project's other tests run with benchmarks disabled."""
+    config.option.benchmark_disable = False
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """A result is comparable by its processor, not by the name of a machine."""
+    machine_info.pop("node", None)
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """The table in README says which form it shows."""
+    output_json["form"] = "short" if config.getoption("short") else "full"
 
 
 @pytest.fixture(scope="session")
-def demo_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int, int], tuple[Demo, Path]]]:
-    """Starts a system on first use, and fills it for so many keys and at least so many bytes of SQL text."""
+def short(request: pytest.FixtureRequest) -> bool:
+    """Whether this is the short form."""
+    return bool(request.config.getoption("short"))
+
+
+@pytest.fixture(scope="session")
+def sizes(*, short: bool) -> Sizes:
+    """How much to measure."""
+    return SHORT if short else FULL
+
+
+@pytest.fixture
+def measure(
+    benchmark: BenchmarkFixture, request: pytest.FixtureRequest, *, short: bool, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Measure]:
+    """What a benchmark measures with; it prints as it goes, whatever happens to the output of tests."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", end="", flush=True)
+
+    measuring, failed = Measure(benchmark, say, short=short), request.session.testsfailed
+    yield measuring
+    assert measuring.judged or request.session.testsfailed > failed, "a benchmark that is not judged cannot fail"
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The servers, started once and filled as asked."""
     directory = tmp_path_factory.mktemp("benchmark")
     directory.chmod(0o755)
-    started: list[Demo] = []
-    filled = {"keys": 0, "bytes": 0}
-
-    def system(keys: int, sql_bytes: int) -> tuple[Demo, Path]:
-        if not started:
-            started.append(Demo.start(directory / "servers"))
-            started[0].write_configuration(directory)
-            started[0].fill(keys)
-            filled["keys"] = keys
-        assert filled["keys"] == keys, "one number of keys a session: run other sizes in a session of their own"
-        if sql_bytes > filled["bytes"]:
-            grow(started[0].database.full_conninfo(), (sql_bytes - filled["bytes"]) // ROW)
-            filled["bytes"] = sql_bytes
-        return started[0], directory
-
-    yield system
-    for demo in started:
-        demo.servers.stop()
-
-
-def grow(conninfo: str, rows: int) -> None:
-    """Add rows to the audit log, made by the server itself."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO audit_logs (user_id, action, ip_address, hostname, details, created_at)"
-            " SELECT 1 + n %% 5, 'login', '10.0.' || n %% 256 || '.1', 'host-' || n %% 50 || '.example.org',"
-            " jsonb_build_object('serial', md5(n::text), 'agent', 'Mozilla/5.0 (X11; Linux x86_64)', 'n', n,"
-            " 'session', encode(sha256(n::text::bytea), 'base64')), now() FROM generate_series(1, %s) n",
-            (rows,),
-        )
+    with start_servers(directory / "servers", s3=False) as servers:
+        yield System(servers, directory)

@@ -1,64 +1,69 @@
-"""Peak memory of a backup and of a restore, as the operating system counts it (peak RSS of our own process).
-
-python -m pytest benchmarks/test_memory.py -s                            50,000 secrets, 1 GB of SQL
-KLEIDIA_BENCH_KEYS=1000 KLEIDIA_BENCH_SQL_MB=100 python -m pytest benchmarks/test_memory.py -s
-"""
+"""Peak memory of the command, as the operating system counts it (VmHWM of a process of its own), and its growth."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from kleidia_backup.service.demo.run import Demo
+import pytest
 
-KEYS = int(os.environ.get("KLEIDIA_BENCH_KEYS", "50000"))
-SQL_MB = int(os.environ.get("KLEIDIA_BENCH_SQL_MB", "1000"))
-LIMIT_MIB = 200
+from kleidia_backup import PostgresSettings, VaultSettings
 
-#: Runs the command in this very process, then says how much it needed at most.
-_RUN = """
-import resource, sys
-from kleidia_backup.cli import main
-status = main(sys.argv[1:])
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)
-sys.exit(status)
-"""
+from . import command
+from .measuring import Measure
+from .system import Sizes, System, configuration
+
+pytestmark = pytest.mark.timeout(1800)
 
 
-def peak(configuration: Path, *arguments: str) -> tuple[int, dict[str, object]]:
-    """Run a command; MiB at its peak, and its JSON result."""
-    result = subprocess.run(
-        [sys.executable, "-c", _RUN, "--config", str(configuration), "--json", "--quiet", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return int(result.stderr.split()[-1]), json.loads(result.stdout.splitlines()[-1])
+def peaks(
+    system: System, directory: Path, database: PostgresSettings | None, vault: VaultSettings | None
+) -> dict[str, float]:
+    """MiB at the peak of a backup, of its verification, and of its restore into empty servers."""
+    directory.mkdir()
+    store, state = system.store(), system.state()
+    source = configuration(directory / "source.toml", database=database, vault=vault, store=store, state=state)
+    into, mounts = system.empty_database() if database else None, system.empty_vault() if vault else None
+    target = configuration(directory / "target.toml", database=into, vault=mounts, store=store, state=state)
+    kind = "full" if database and vault else "database" if database else "vault"
+    backup_mib, made = command.run(source, "backup", "--type", kind)
+    verify_mib, _ = command.run(source, "verify", str(made["name"]))
+    restore_mib, back = command.run(target, "restore", "--yes", str(made["name"]))
+    assert back["written"] == made["secrets"]
+    if into is not None:
+        assert back["sql_bytes"] == made["sql_bytes"] > 0
+        system.drop_database(into)
+    return {"backup": backup_mib, "verify": verify_mib, "restore": restore_mib}
 
 
-def test_peak_memory(demo_system: Callable[[int, int], tuple[Demo, Path]], tmp_path: Path) -> None:
-    """Backup, verification and restore of a large system stay under 200 MiB."""
-    _, directory = demo_system(KEYS, SQL_MB * 1_000_000)
-    text = (directory / "kleidia-backup.toml").read_text()
-    head, _, tail = text.partition("[store]")
-    _, _, tail = tail.partition("[password]")
-    (tmp_path / "store").mkdir()
-    configuration = tmp_path / "kleidia-backup.toml"
-    configuration.write_text(f'{head}[store]\ntype = "directory"\npath = "{tmp_path}/store"\n\n[password]{tail}')
-    configuration.chmod(0o600)
+def test_peak(measure: Measure, system: System, sizes: Sizes, tmp_path: Path) -> None:
+    """Both servers, at the largest sizes."""
+    database = system.database(1_000, sizes.memory_rows[1])
+    vault = system.vault(sizes.memory_keys[1])
+    found = measure.race(lambda: peaks(system, tmp_path / "both", database, vault), rounds=1)
+    measure.line("memory_backup", found["backup"])
+    measure.line("memory_restore", found["restore"], verify=found["verify"])
+    measure.judge()
 
-    made_mib, made = peak(configuration, "backup")
-    name = str(made["name"])
-    verified_mib, _ = peak(configuration, "verify", name)
-    restored_mib, restored = peak(configuration, "restore", "--yes", name)
-    sizes = f"{made['sql_bytes']:,} bytes of SQL, {made['secrets']:,} secrets, archive {made['size']:,} bytes"
-    print(f"\n{sizes}\npeak RSS in MiB: backup {made_mib}, verify {verified_mib}, restore {restored_mib}")
-    print(f"seconds: backup {made['seconds']}, restore {restored['seconds']}")
-    assert int(str(made["secrets"])) >= KEYS
-    assert int(str(made["sql_bytes"])) >= SQL_MB * 1_000_000
-    assert max(made_mib, verified_mib, restored_mib) < LIMIT_MIB
+
+def test_growth_with_sql(measure: Measure, system: System, sizes: Sizes, tmp_path: Path) -> None:
+    """Ten times the SQL takes no more memory."""
+
+    def both() -> list[dict[str, float]]:
+        return [peaks(system, tmp_path / str(rows), system.database(1_000, rows), None) for rows in sizes.memory_rows]
+
+    few, many = measure.race(both, rounds=1)
+    for kind in ("backup", "restore"):
+        measure.line(f"growth_sql_{kind}", many[kind] - few[kind], few=few[kind], many=many[kind])
+    measure.judge()
+
+
+def test_growth_with_secrets(measure: Measure, system: System, sizes: Sizes, tmp_path: Path) -> None:
+    """Nor do fifty times the secrets."""
+
+    def both() -> list[dict[str, float]]:
+        return [peaks(system, tmp_path / str(keys), None, system.vault(keys)) for keys in sizes.memory_keys]
+
+    few, many = measure.race(both, rounds=1)
+    for kind in ("backup", "restore"):
+        measure.line(f"growth_keys_{kind}", many[kind] - few[kind], few=few[kind], many=many[kind])
+    measure.judge()

@@ -1,0 +1,151 @@
+"""The references: the same work with nothing around it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import perf_counter
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from kleidia_backup import PostgresSettings, TokenAuth, VaultSettings
+
+WORKERS = 20
+
+#: What our backup asks of pg_dump.
+DUMP = [
+    "--format=plain",
+    "--clean",
+    "--if-exists",
+    "--encoding=UTF8",
+    "--no-password",
+    "--exclude-table-data=backup_jobs",
+]
+
+
+class _Keys(msgspec.Struct):
+    keys: list[str]
+
+
+class _Names(msgspec.Struct):
+    data: _Keys
+
+
+_names = msgspec.json.Decoder(_Names).decode
+
+
+def _session(settings: VaultSettings) -> aiohttp.ClientSession:
+    assert isinstance(settings.auth, TokenAuth)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=WORKERS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"X-Vault-Token": settings.auth.token},
+    )
+
+
+async def _read(settings: VaultSettings) -> tuple[float, int]:
+    """LIST and GET everything below the roots; seconds and requests."""
+    requests = 0
+    async with _session(settings) as session:
+
+        async def get(url: str) -> bytes:
+            nonlocal requests
+            requests += 1
+            async with session.get(URL(url, encoded=True)) as response:
+                assert response.status == 200
+                return await response.read()
+
+        async def names(mount: str, folder: str) -> list[str]:
+            return _names(await get(f"{settings.address}/v1/{mount}/metadata/{folder}?list=true")).data.keys
+
+        async def work(mount: str, folder: str, found: Iterator[str]) -> None:
+            for name in found:
+                if name.endswith("/"):
+                    inner = folder + name
+                    await work(mount, inner, iter(await names(mount, inner)))
+                else:
+                    await get(f"{settings.address}/v1/{mount}/data/{folder}{name}")
+
+        started = perf_counter()
+        for root in settings.roots:
+            top = iter(await names(root.mount, root.folder))
+            await asyncio.gather(*(work(root.mount, root.folder, top) for _ in range(WORKERS)))
+        return perf_counter() - started, requests
+
+
+def read_vault(settings: VaultSettings) -> tuple[float, int]:
+    """As the source of a backup reads it: seconds and requests."""
+    return asyncio.run(_read(settings))
+
+
+async def _write(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]]) -> float:
+    """POST every value to ``mount/data/path``; seconds."""
+    requests = [(URL(f"{settings.address}/v1/{path}", encoded=True), body) for path, body in secrets]
+    headers = {"Content-Type": "application/json"}
+    async with _session(settings) as session:
+        left = iter(requests)
+
+        async def work() -> None:
+            for url, body in left:
+                async with session.post(url, data=body, headers=headers) as response:
+                    assert response.status == 200, await response.text()
+                    await response.read()
+
+        started = perf_counter()
+        await asyncio.gather(*(work() for _ in range(WORKERS)))
+        return perf_counter() - started
+
+
+def write_vault(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]]) -> float:
+    """Write values (path from behind ``/v1/``, body) with as many workers as the product has; seconds."""
+    return asyncio.run(_write(settings, secrets))
+
+
+def pg_dump(database: PostgresSettings, to: Path | None = None) -> None:
+    """``pg_dump``, to a file or to nowhere."""
+    with (to or Path("/dev/null")).open("wb") as out:
+        subprocess.run([*_dump(database)], stdout=out, env=database.environment(), check=True)
+
+
+def _dump(database: PostgresSettings) -> list[str]:
+    return [database.pg_dump, *DUMP, f"--dbname={database.public_conninfo()}"]
+
+
+def pipe(database: PostgresSettings, to: Path) -> None:
+    """What people write into a cron job: ``pg_dump | gzip | openssl enc -aes-256-ctr``, to a file."""
+    script = 'set -o pipefail; "$@" | gzip | openssl enc -aes-256-ctr -pbkdf2 -pass env:BENCH_PASSWORD -out "$OUT"'
+    environment = database.environment() | {"BENCH_PASSWORD": "a password", "OUT": str(to)}
+    subprocess.run(["bash", "-c", script, "pipe", *_dump(database)], env=environment, check=True)
+
+
+def unpipe(file: Path) -> None:
+    """Its way back, to nowhere."""
+    script = (
+        'set -o pipefail; openssl enc -d -aes-256-ctr -pbkdf2 -pass env:BENCH_PASSWORD -in "$0" | gunzip >/dev/null'
+    )
+    subprocess.run(
+        ["bash", "-c", script, str(file)], env={"BENCH_PASSWORD": "a password", "PATH": "/usr/bin:/bin"}, check=True
+    )
+
+
+def psql(database: PostgresSettings, file: Path) -> None:
+    """``psql -1 -f`` of a plain file."""
+    command = [
+        database.psql,
+        "-X",
+        "-q",
+        "-1",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-d",
+        database.public_conninfo(),
+        "-f",
+        str(file),
+    ]
+    subprocess.run(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=database.environment(), check=True
+    )

@@ -1,0 +1,179 @@
+"""What every benchmark must reach and aims at: the one table that the assertions and README's table are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+#: Room for a noisy machine and for fixed costs (a key from a password, a login) that weigh more in a short run: the
+#: short form must reach a limit that is this many times as easy.
+ROOM = 1.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One line. ``must`` fails the benchmark, ``aim`` is what we work towards; both in ``unit``.
+
+    ``at_least`` says that more is better. ``room`` makes the limit easier in the short form, for its sizes and its
+    noise: a factor, or for ``MiB`` (which has no noise) 1. ``full_only`` lines have no meaning at small sizes.
+    """
+
+    what: str
+    reference: str = ""
+    unit: Literal["× its time", "× as fast", "of its rate", "of its size", "s", "MiB", "GB/s", "of the first half's"]
+    must: float
+    aim: float | None = None
+    at_least: bool = False
+    room: float = ROOM
+    full_only: bool = False
+
+    def allowed(self, *, short: bool) -> float:
+        """What this run must reach."""
+        if not short:
+            return self.must
+        return self.must / self.room if self.at_least else self.must * self.room
+
+    def kept(self, value: float, *, short: bool) -> bool:
+        """Whether a value is good enough."""
+        allowed = self.allowed(short=short)
+        return value >= allowed if self.at_least else value <= allowed
+
+    def aimed(self, value: float) -> bool:
+        """Whether a value is as good as it should be."""
+        return self.aim is None or (value >= self.aim if self.at_least else value <= self.aim)
+
+
+_TWO_SERVERS = "the bare times of the two servers, added up"
+_BARE_LOOP = "the same requests in a bare aiohttp loop, 20 workers, nothing kept"
+
+LIMITS: dict[str, Limit] = {
+    "backup_50000": Limit(
+        what="full backup, 50,000 keys",
+        reference="the specification: 5–7 min",
+        unit="s",
+        must=60,
+        full_only=True,
+    ),
+    "backup_sum": Limit(what="the same", reference=_TWO_SERVERS, unit="× its time", must=1.3, aim=1.15),
+    "restore_50000": Limit(
+        what="full restore into an empty vault, 50,000 keys",
+        reference="the specification: 7–10 min",
+        unit="s",
+        must=120,
+        full_only=True,
+    ),
+    "restore_sum": Limit(what="the same", reference=_TWO_SERVERS, unit="× its time", must=1.3, aim=1.15),
+    "backup_1000": Limit(
+        what="full backup, 1,000 keys", reference="the specification: 15–20 s", unit="s", must=15 / 4, aim=1.5, room=1
+    ),
+    "restore_1000": Limit(
+        what="full restore, 1,000 keys", reference="the specification: 20–30 s", unit="s", must=5, aim=2, room=1
+    ),
+    "backup_10000": Limit(
+        what="full backup, 10,000 keys", reference="the specification: 1–2 min", unit="s", must=15, aim=6, room=1
+    ),
+    "restore_10000": Limit(
+        what="full restore, 10,000 keys", reference="the specification: 2–3 min", unit="s", must=30, aim=12, room=1
+    ),
+    "vault_read": Limit(
+        what="vault read (LIST and GET of the whole tree)",
+        reference=_BARE_LOOP,
+        unit="of its rate",
+        must=0.85,
+        aim=0.95,
+        at_least=True,
+    ),
+    "vault_write": Limit(
+        what="vault write into an empty mount",
+        reference=_BARE_LOOP.replace("requests", "writes"),
+        unit="of its rate",
+        must=0.85,
+        aim=0.95,
+        at_least=True,
+    ),
+    "unchanged": Limit(
+        what="restore over an unchanged vault",
+        reference="restore into an empty one",
+        unit="× as fast",
+        must=3,
+        aim=4,
+        at_least=True,
+    ),
+    "dump": Limit(
+        what="database backup, to a directory", reference="`pg_dump >/dev/null`", unit="× its time", must=1.3, aim=1.1
+    ),
+    "pipe": Limit(
+        what="the same",
+        reference="`pg_dump \\| gzip \\| openssl enc -aes-256-ctr` to a file",
+        unit="× as fast",
+        must=4,
+        aim=6,
+        at_least=True,
+    ),
+    "pipe_size": Limit(what="its archive", reference="the file of that pipe", unit="of its size", must=1, room=1),
+    "psql": Limit(
+        what="database restore", reference="`psql -1 -f` of the plain file", unit="× its time", must=1.25, aim=1.1
+    ),
+    "verify": Limit(
+        what="verify",
+        reference="`openssl enc -d \\| gunzip >/dev/null`",
+        unit="× as fast",
+        must=1,
+        aim=2,
+        at_least=True,
+    ),
+    "memory_backup": Limit(what="peak RSS of a backup", unit="MiB", must=200, aim=160, room=1),
+    "memory_restore": Limit(what="peak RSS of a restore", unit="MiB", must=200, aim=160, room=1),
+    "growth_sql_backup": Limit(
+        what="growth of a backup's peak RSS with ten times the SQL", unit="MiB", must=16, aim=0, room=1
+    ),
+    "growth_sql_restore": Limit(
+        what="growth of a restore's peak RSS with ten times the SQL", unit="MiB", must=16, aim=0, room=1
+    ),
+    "growth_keys_backup": Limit(
+        what="growth of a backup's peak RSS with fifty times the secrets", unit="MiB", must=16, aim=0, room=1
+    ),
+    "growth_keys_restore": Limit(
+        what="growth of a restore's peak RSS with fifty times the secrets", unit="MiB", must=16, aim=0, room=1
+    ),
+    "million_memory": Limit(
+        what="backup of one million secrets: growth of peak RSS",
+        reference="50,000 secrets",
+        unit="MiB",
+        must=16,
+        room=1,
+    ),
+    "million_rate": Limit(
+        what="its rate in the second half",
+        reference="its rate in the first half",
+        unit="of the first half's",
+        must=0.95,
+        at_least=True,
+        room=1.1,
+    ),
+    "million_restore_memory": Limit(
+        what="restore of one million secrets: growth of peak RSS",
+        reference="50,000 secrets",
+        unit="MiB",
+        must=16,
+        room=1,
+    ),
+    "million_restore_rate": Limit(
+        what="its rate in the second half",
+        reference="its rate in the first half",
+        unit="of the first half's",
+        must=0.95,
+        at_least=True,
+        room=1.1,
+    ),
+    "help": Limit(
+        what="`kleidia-backup --help`, beyond", reference="`python -c pass`", unit="s", must=0.25, aim=0.1, room=1.3
+    ),
+    "engine": Limit(
+        what="engine: 10 GB of 1 MiB chunks through five stages that do nothing",
+        unit="GB/s",
+        must=5,
+        aim=10,
+        at_least=True,
+    ),
+}

@@ -1,0 +1,111 @@
+"""Everything at once, as a user sees it: both servers into one archive, and back into empty ones."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from kleidia_backup import BackupReport, PostgresSettings, RestoreReport, VaultSettings, backup, restore
+
+from . import bare
+from .measuring import Measure, timed
+from .system import PASSWORD, Sizes, System, placed, secret_bodies
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+def test_backup(measure: Measure, system: System, sizes: Sizes, *, short: bool) -> None:
+    """Both servers, against pg_dump alone and then a bare loop over the vault."""
+    database, vault = system.database(sizes.keys, sizes.audit_rows), system.vault(sizes.keys)
+
+    def ours() -> BackupReport:
+        job = partial(backup, database=database, vault=vault, store=system.store(), password=PASSWORD)
+        return anyio.run(job)
+
+    made: BackupReport = measure.race(
+        ours,
+        rounds=3 if short else 1,
+        pg_dump=lambda: bare.pg_dump(database),
+        loop=lambda: bare.read_vault(vault)[0],
+    )
+    assert made.secrets == len(secret_bodies(sizes.keys))
+    bare_times = measure.best("pg_dump") + measure.best("loop")
+    measure.line("backup_50000", measure.best(), sql_bytes=made.sql_bytes, secrets=made.secrets)
+    measure.line("backup_sum", measure.best() / bare_times, bare=bare_times, ours=measure.best())
+    measure.stages(made)
+    measure.judge()
+
+
+def test_restore(measure: Measure, system: System, sizes: Sizes, tmp_path: Path, *, short: bool) -> None:
+    """Both into empty ones, against psql alone and then a bare loop of writes."""
+    database, vault, bodies = (
+        system.database(sizes.keys, sizes.audit_rows),
+        system.vault(sizes.keys),
+        secret_bodies(sizes.keys),
+    )
+    plain, store = tmp_path / "dump.sql", system.store()
+    bare.pg_dump(database, plain)
+    made = anyio.run(partial(backup, database=database, vault=vault, store=store, password=PASSWORD))
+    targets: list[PostgresSettings] = []
+
+    def empty() -> PostgresSettings:
+        while targets:
+            system.drop_database(targets.pop())
+        targets.append(system.empty_database())
+        return targets[0]
+
+    def psql() -> float:
+        target = empty()
+        return timed(lambda: bare.psql(target, plain))
+
+    def loop() -> float:
+        target = system.empty_vault()
+        return bare.write_vault(target, placed(target, bodies))
+
+    def ours(into: PostgresSettings, mounts: VaultSettings) -> RestoreReport:
+        job = partial(restore, made.name, database=into, vault=mounts, store=store, password=PASSWORD)
+        return anyio.run(partial(job, state=system.state()))
+
+    back: RestoreReport = measure.race(
+        ours,
+        prepare=lambda: (empty(), system.empty_vault()),
+        rounds=2 if short else 1,
+        psql=psql,
+        loop=loop,
+    )
+    assert back.written == len(bodies)
+    assert back.sql_bytes == made.sql_bytes
+    bare_times = measure.best("psql") + measure.best("loop")
+    measure.line("restore_50000", measure.best(), sql_bytes=back.sql_bytes, secrets=back.written)
+    measure.line("restore_sum", measure.best() / bare_times, bare=bare_times, ours=measure.best())
+    measure.stages(back)
+    measure.judge()
+    system.drop_database(targets.pop())
+
+
+@pytest.mark.parametrize("keys", [1_000, 10_000])
+def test_specification(measure: Measure, system: System, keys: int) -> None:
+    """The steps of the specification's table: a backup, and a restore into empty servers."""
+    database, vault, store = system.database(keys, 5 * keys), system.vault(keys), system.store()
+    archives: list[str] = []
+
+    def back_up() -> None:
+        archives.append(anyio.run(partial(backup, database=database, vault=vault, store=store, password=PASSWORD)).name)
+
+    def bring_back(into: PostgresSettings, mounts: VaultSettings) -> RestoreReport:
+        job = partial(restore, archives[-1], database=into, vault=mounts, store=store, password=PASSWORD)
+        return anyio.run(partial(job, state=system.state()))
+
+    back: RestoreReport = measure.race(
+        bring_back,
+        prepare=lambda: (system.empty_database(), system.empty_vault()),
+        rounds=2 if keys < 10_000 else 1,
+        backup=back_up,
+    )
+    assert back.written == len(secret_bodies(keys))
+    measure.line(f"backup_{keys}", measure.best("backup"), sql_bytes=back.sql_bytes)
+    measure.line(f"restore_{keys}", measure.best(), sql_bytes=back.sql_bytes)
+    measure.judge()
