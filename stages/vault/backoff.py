@@ -8,7 +8,6 @@ under way when it opens again; every success widens it by a little, as TCP does.
 from __future__ import annotations
 
 import random
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
 Kind: TypeAlias = Literal["busy", "error", "sealed", "unreachable"]
@@ -74,8 +73,12 @@ class SharedBackoff:
         first_failure = 0.0
         attempt = 0
         while True:
-            async with self._slot() as round_:
+            await self._enter()
+            round_ = self.rounds
+            try:
                 result = await exchange()
+            finally:
+                self._limiter.release()
             if not isinstance(result, Trouble):
                 self._succeeded(round_)
                 return result
@@ -87,9 +90,8 @@ class SharedBackoff:
                 raise GaveUp(result, alone=True)
             self.retries += 1
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[int]:
-        """Wait until the gate is open and one of its places is free; gives the round this request belongs to."""
+    async def _enter(self) -> None:
+        """Wait until the gate is open and one of its places is free, and take it."""
         while True:
             pause = self._open_at - monotonic()
             if pause > 0:
@@ -100,12 +102,8 @@ class SharedBackoff:
             except anyio.WouldBlock:
                 await self._limiter.acquire()
             if self._open_at <= monotonic():
-                break
+                return
             self._limiter.release()  # it was closed while we queued
-        try:
-            yield self.rounds
-        finally:
-            self._limiter.release()
 
     def _succeeded(self, round_: int) -> None:
         self._last_success = monotonic()

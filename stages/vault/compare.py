@@ -12,7 +12,7 @@ from ...formats.secret import MAX_SECRET, Secret
 from ...pipeline.engine import in_thread
 from . import jsontext
 from .answers import Absent, Deleted, Found, Oversize, Refused
-from .fan_out import fan_out
+from .fan_out import AHEAD, fan_out
 from .path_set import PathSet
 from .reports import NAMED
 from .roots import check_roots, locate
@@ -79,8 +79,8 @@ class Compare:
         self.known = PathSet()
         #: The prefixes of the roots of which the archive has some secret.
         self.seen: set[str] = set()
-        #: Bytes: a secret, its live value, and the answer it came in, per worker.
-        self.working_set = 3 * (workers * SMALL + MAX_SECRET)
+        #: Bytes: a secret, its live value, and the answer it came in, per worker; those that wait.
+        self.working_set = 3 * (workers * SMALL + MAX_SECRET) + AHEAD * SMALL
         self.client = client
         self._roots = tuple(roots)
         self._workers = workers

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from collections import deque
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -11,17 +12,17 @@ import anyio
 
 from ...formats.secret import MAX_SECRET, Secret
 from ...pipeline.engine import in_thread
-from ..errors import VaultThreshold
+from ..errors import KleidiaError, VaultThreshold
 from ..words import count
 from . import jsontext
 from .answers import Absent, Conflict, Deleted, Found, Oversize, Refused
-from .fan_out import fan_out
+from .fan_out import AHEAD, fan_out
 from .reports import WriteReport, some
 from .roots import Root, check_roots, locate
 from .source import SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from ...pipeline.engine import Inlet
     from .client import VaultClient
@@ -85,23 +86,35 @@ class VaultSink:
     ) -> None:
         check_roots(roots)
         self.report = WriteReport()
-        #: Bytes: a secret, its live value, and the answer it came in or the request it goes out in, per worker.
-        self.working_set = 3 * (workers * SMALL + MAX_SECRET)
+        #: Bytes: a secret, its live value, and the answer it came in or the request it goes out in, per worker; and
+        #: those that wait.
+        self.working_set = 3 * (workers * SMALL + MAX_SECRET) + AHEAD * SMALL
         self._client = client
         self._roots = tuple(roots)
         self._workers = workers
         self._journal = journal
         self._empty: set[Root] = set()
+        self._unsent: set[Change] = set()
         self._one_large = anyio.Lock()
 
     async def __call__(self, secrets: Inlet[Secret]) -> None:
         """Write every secret."""
         started = monotonic()
         await self._look()
-        async with aclosing(self._tasks(secrets)) as tasks:
-            await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
+        try:
+            async with aclosing(self._tasks(secrets)) as tasks:
+                await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
+        except BaseException:
+            await self._take_back()
+            raise
         self.report.seconds = monotonic() - started
         self._judge()
+
+    async def _take_back(self) -> None:
+        """Tell the journal what it was told ahead and was not sent: the undo need not wonder whose those are."""
+        if self._journal and self._unsent:
+            with anyio.CancelScope(shield=True), suppress(KleidiaError, OSError):
+                await self._journal(*(replace(change, refused=True) for change in self._unsent))
 
     async def _look(self) -> None:
         """Find the roots in which nothing is. A missing mount shows before anything is written.
@@ -116,24 +129,29 @@ class VaultSink:
 
     async def _tasks(self, secrets: Inlet[Secret]) -> AsyncGenerator[_Task]:
         """Where each secret goes. The journal is told of absent ones ahead of the workers, of many at once."""
-        ahead: list[_Task] = []
+        ahead: deque[_Task] = deque()
+        size = 0
         async for secret in secrets:
             root, path = locate(self._roots, secret.path)
-            absent = root in self._empty
-            change = Change(root.mount, path, 2, 0, existed=False) if absent else None
-            ahead.append(_Task(secret, root.mount, path, change))
-            if not absent or len(ahead) == _AHEAD or sum(task.secret.nbytes for task in ahead) > SMALL:
+            if root not in self._empty:
+                yield _Task(secret, root.mount, path, None)
+                continue
+            ahead.append(_Task(secret, root.mount, path, Change(root.mount, path, 2, 0, existed=False)))
+            size += secret.nbytes
+            if len(ahead) == _AHEAD or size > SMALL:
                 await self._note(ahead)
                 while ahead:
-                    yield ahead.pop(0)
+                    yield ahead.popleft()
+                size = 0
         await self._note(ahead)
         while ahead:
-            yield ahead.pop(0)
+            yield ahead.popleft()
 
-    async def _note(self, tasks: Sequence[_Task]) -> None:
+    async def _note(self, tasks: Iterable[_Task]) -> None:
         changes = [task.first for task in tasks if task.first]
         if self._journal and changes:
             await self._journal(*changes)
+            self._unsent.update(changes)
 
     def _judge(self) -> None:
         report = self.report
@@ -154,6 +172,8 @@ class VaultSink:
         """Make the live value equal; returns why that failed, or nothing."""
         version = await self._client.kv_version(task.mount)
         change = task.first
+        if change:
+            self._unsent.discard(change)
         for attempt in range(_CONFLICTS):
             if attempt:
                 await anyio.sleep(0.1 * attempt)  # a standby may be a little behind

@@ -121,19 +121,30 @@ class Transport:
         async with self._session.request(
             call.method, url, data=data, headers=headers, allow_redirects=False
         ) as response:
-            pieces, size = [], 0
-            while piece := await response.content.readany():
-                pieces.append(piece)
-                size += len(piece)
-                if size > call.limit:
-                    response.close()
-                    return Answer(response.status, b"", oversize=True)
-            return judge(self._address, Answer(response.status, b"".join(pieces)), response.headers)
+            body = await _body(response, call.limit)
+            if body is None:
+                return Answer(response.status, b"", oversize=True)
+            return judge(self._address, Answer(response.status, body), response.headers)
+
+
+async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
+    """An answer's body; None, and the connection is closed, when it has more bytes than that."""
+    length = response.content_length
+    if length is not None and length <= limit and "Content-Encoding" not in response.headers:
+        return await response.read()
+    pieces, size = [], 0
+    while piece := await response.content.readany():
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            response.close()
+            return None
+    return b"".join(pieces)
 
 
 def quoted(path: str) -> str:
     """A path with every name in it quoted: a vault takes any character in one, ``?``, ``#`` and ``%`` included."""
-    return "/".join(quote(name, safe="") for name in path.split("/"))
+    return quote(path, safe="/")
 
 
 def tls(settings: VaultSettings) -> ssl.SSLContext | bool:

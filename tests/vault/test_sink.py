@@ -305,6 +305,24 @@ async def test_an_empty_root_is_written_without_reading(openbao_server: OpenBaoS
     assert kv.all() == {f"s{n}": {"n": n} for n in range(100)}
 
 
+async def test_what_was_told_ahead_and_not_sent_is_taken_back(openbao_server: OpenBaoServer, kv: KvMount) -> None:
+    """A run that ends early leaves in the journal, as perhaps written, no write that was not sent."""
+    told: dict[str, list[Change]] = {}
+
+    async def journal(*changes: Change) -> None:
+        for change in changes:
+            told.setdefault(change.path, []).append(change)
+        if changes[0].after is not None:
+            raise OSError("no space left")
+
+    async with VaultClient(settings(openbao_server, Root("", kv.path))) as client:
+        sink = VaultSink(client, client.settings.roots, workers=1, journal=journal)
+        with pytest.raises(OSError, match="no space left"):
+            await run_sink(sink, [secret(f"s{n:02}", {}) for n in range(64)])
+    assert kv.paths() == ["s00"]
+    assert {path for path, changes in told.items() if changes[-1].refused} == {f"s{n:02}" for n in range(1, 64)}
+
+
 async def test_what_somebody_makes_in_an_empty_root_is_compared(openbao_server: OpenBaoServer, kv: KvMount) -> None:
     """A secret that appears after the look is no failure: it is read, and written only if it differs."""
 
