@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
@@ -15,7 +15,7 @@ from .questions import line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from psycopg.abc import PQGen
+    from psycopg.abc import PQGen, PQGenConn
 
     from .questions import Line
     from .settings import PostgresSettings
@@ -69,9 +69,24 @@ def is_connection_failure(text: str) -> bool:
 
 
 class _Connection(psycopg.Connection[TupleRow]):
-    """Tells whoever may cut it when a question begins."""
+    """Tells whoever may cut it when a question begins; not even connecting outlives a cut."""
 
     line: Line | None = None
+
+    @classmethod
+    def _connect_gen(cls, *args: Any, **options: Any) -> PQGenConn[Self]:
+        """What psycopg resumes ten times a second while it connects: here it ends when nobody waits any more."""
+        asking = line.get()
+        connecting = super()._connect_gen(*args, **options)
+        try:
+            step = next(connecting)
+            while asking is None or not asking.is_cut:
+                step = connecting.send((yield step))
+        except StopIteration as done:
+            connection: Self = done.value
+            return connection
+        connecting.close()
+        raise psycopg.OperationalError("connecting failed: nobody waits for it any more")
 
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
         if self.line is not None:

@@ -76,6 +76,11 @@ class Line:
             self._cut = True
             self._shut()
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self._cut
+
     def _shut(self) -> None:
         if self._socket is not None:
             with contextlib.suppress(OSError):  # it is gone already
@@ -94,8 +99,8 @@ line: ContextVar[Line | None] = ContextVar("line", default=None)
 async def answered(function: Callable[[*Ts], T], *args: *Ts, limit: float) -> T:
     """Run questions in a thread, each of which the server has to answer within ``limit`` seconds.
 
-    A cancellation cuts the connection; only connecting it waits for, for as long as libpq is told to try. ``function``
-    may leave a connection open: that stays.
+    A cancellation cuts the connection, and ends one that is still being made; only the resolving of a host's name it
+    waits for. ``function`` may leave a connection open: that stays.
 
     Raises what ``function`` raises; with ``connect``, that is ``DatabaseUnreachable`` for a server that is silent.
     """

@@ -79,6 +79,29 @@ async def test_a_cancellation_cuts_the_connection(db: Any, until: Any) -> None:
 
 
 @both
+async def test_a_cancellation_does_not_wait_for_a_connection(db: Any) -> None:
+    """Whoever takes the connection and says nothing may be waited for by libpq for long, and is not."""
+    seen: list[str] = []
+
+    def knock(settings: PostgresSettings) -> None:
+        try:
+            ask(settings, 0.0)
+        except DatabaseUnreachable as exc:
+            seen.append(exc.message)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = f" host=127.0.0.1 port={silent.getsockname()[1]} connect_timeout={LONG}"
+        settings = db.using(conninfo=db.settings.conninfo + there).settings
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: answered(knock, settings, limit=LONG))
+            await anyio.wait_readable(silent)
+            tasks.cancel_scope.cancel()
+            began = monotonic()
+        assert monotonic() - began < 10
+    assert len(seen) == 1
+
+
+@both
 async def test_what_the_server_itself_ends_is_told_as_such(db: Any) -> None:
     """A statement_timeout of the role is no lost connection."""
     settings = db.using(conninfo=db.settings.conninfo + " options='-c statement_timeout=50'").settings
