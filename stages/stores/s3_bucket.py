@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, TypeVar
 
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+
 from ..errors import KleidiaError, StoreUnreachable
 from .base import ObjectInfo
 from .s3_calls import QUICK, call
@@ -57,12 +59,11 @@ class Bucket:
         """Size, pin and mark. Raises ``ObjectMissing``."""
         try:
             answer = await self.call("HeadObject", name, lambda: self.client.head_object(Bucket=self.bucket, Key=name))
-        except StoreUnreachable:
-            raise
-        except KleidiaError:
+        except KleidiaError as exc:
             # A refused HEAD has a status and no body: only a GET's answer tells a missing object from a missing
-            # bucket, and a wrong key from a missing right.
-            await self.explain(name)
+            # bucket, and a wrong key from a missing right. Anything else needs no other opinion.
+            if isinstance(exc.__cause__, ClientError) and not isinstance(exc, StoreUnreachable):
+                await self.explain(name)
             raise
         return Stored(self.info_of(name, answer), answer.get("Metadata", {}).get(MARK, ""))
 

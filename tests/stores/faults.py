@@ -158,6 +158,16 @@ def page(status: int, html: str = "<html><body><h1>Bad Gateway</h1></body></html
     return act
 
 
+def redirect(location: str) -> Fault:
+    """The way to another server."""
+
+    async def act(request: web.BaseRequest, _: Forward) -> web.StreamResponse:
+        await request.content.read()
+        return web.Response(status=302, headers={"Location": location})
+
+    return act
+
+
 async def reset(request: web.BaseRequest, _: Forward) -> web.StreamResponse:
     """The connection is reset before the server saw the request."""
     return _drop(request)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from aiohttp import web
 
-from kleidia_backup.stages.errors import ObjectChanged, ObjectExists, StoreError, StoreUnreachable
+from kleidia_backup.stages.errors import ConfigurationError, ObjectChanged, ObjectExists, StoreError, StoreUnreachable
 from kleidia_backup.stages.stores import s3_calls, s3_multipart
 from kleidia_backup.stages.stores.base import ObjectInfo
 from kleidia_backup.stages.stores.s3 import S3Store
@@ -26,6 +26,7 @@ from .faults import (
     hold,
     lose_answer,
     page,
+    redirect,
     reset,
     rewrite,
     stall_body,
@@ -225,6 +226,16 @@ async def test_something_that_is_no_s3(broken: Broken) -> None:
     async with S3Store(broken.settings()) as store:
         with pytest.raises(StoreError, match="a web page: check endpoint"):
             await anext(store.list(PREFIX))
+
+
+@pytest.mark.parametrize("operation", ["HeadObject", "PutObject"])
+async def test_a_redirect_that_passes_is_an_error_all_the_same(broken: Broken, operation: str) -> None:
+    """It says that the address is wrong; that another request was answered does not make it right."""
+    broken.proxy.fail(operation, redirect("http://127.0.0.1:1"), times=1)
+    async with S3Store(broken.settings()) as store:
+        with pytest.raises(ConfigurationError, match="redirects to http://127"):
+            await store.put(NAME, bytearray(DATA))
+    assert broken.bucket.keys() == []
 
 
 async def test_a_store_that_wants_ascending_parts(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
