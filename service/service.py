@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from ..stages.errors import KleidiaError
+import anyio
+
 from .control.audit import Audit, AuditEntry
 from .control.database import Control
 from .control.jobs import Jobs
@@ -18,7 +19,7 @@ from .control.schedule import Schedule
 from .control.secrets import ServiceSecrets
 from .control.settings import SettingsStore
 from .work.beside import repeated
-from .work.ending import end, entry_of
+from .work.ending import entry_of
 from .work.queue import Queue
 from .work.reaper import Reaper
 from .work.runner import Runner
@@ -50,23 +51,24 @@ class Service:
         self.target = config.target
         self.replica = f"{socket.gethostname()}:{os.getpid()}:{random.token_hex(4)}"
         self.control = Control(config.control)
-        self.jobs = Jobs(self.control)
-        self.audit = Audit(self.control, application_audit)
+        self.jobs = Jobs(self.control, self.target)
+        self.audit = Audit(self.control, self.target, application_audit)
         self.secrets = ServiceSecrets(config.vault, config.secrets_mount, config.secrets_path)
         self.settings = SettingsStore(
             self.control,
             self.secrets,
             self.audit,
+            self.target,
             store=config.store,
             include_audit_logs=config.include_audit_logs,
             password=config.password,
         )
-        self.limits = Limits(self.control)
+        self.limits = Limits(self.control, self.target)
         self.schedule = Schedule(self.control)
         # What runs by itself has connections of its own: a job whose progress waits behind a crowd of requests would
         # count as dead.
         self._beside = Control(config.control, connections=_BESIDE)
-        jobs, audit = Jobs(self._beside), Audit(self._beside, application_audit)
+        jobs, audit = Jobs(self._beside, self.target), Audit(self._beside, self.target, application_audit)
         self.runner = Runner(
             config,
             replica=self.replica,
@@ -116,16 +118,16 @@ class Service:
 
         Raises ``Busy`` when the target has a job, and what ``Control.connection`` and ``ServiceSecrets`` raise.
         """
-        if password is not None:
-            new = replace(new, options={**new.options, "own_password": True})
-        job = await self.jobs.create(new, self.target)
-        if password is not None:
-            try:
-                await self.secrets.keep(job.id, password)
-            except KleidiaError as exc:
-                error, hint = exc.message, exc.hint
-                await end(self.control, self.audit, lambda c: self.jobs.fail(job.id, error, hint, connection=c))
-                raise
+        # Kept before there is a job: as soon as there is one, any replica may run it.
+        kept = None if password is None else await self.secrets.keep(password)
+        try:
+            job = await self.jobs.create(
+                new if kept is None else replace(new, options={**new.options, "own_password": kept})
+            )
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.secrets.drop(kept)
+            raise
         await self.queue.defer(job.id)
         return job
 
@@ -143,4 +145,6 @@ class Service:
             written = [await self.audit.insert(entry, connection) for entry in entries]
         for entry in written:
             await self.audit.tell(entry)
+        if not job.active:  # it waited, and no replica will come for its password
+            await self.secrets.drop(job.own_password)
         return job

@@ -122,7 +122,7 @@ async def submit(request: Request, service: TheService, new: NewJob, **more: Any
     try:
         return models.JobView.of(await service.submit(new, **more))
     except Busy as exc:
-        running = [job for job in await service.jobs.running() if job.target == service.target]
+        running = await service.jobs.running()
         shown = {"job": models.JobView.of(running[0]).model_dump(mode="json")} if running else {}
         headers = {"Location": address(request, f"/api/backup/jobs/{running[0].id}")} if running else {}
         title = "Another job holds the same target"

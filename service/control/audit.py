@@ -61,7 +61,7 @@ SYSTEM = Actor(None, "system", "system")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One line of the log. ``duration`` is seconds, ``size`` bytes; ``at`` and ``id`` are given by the database.
+    """One line of the log. ``duration`` is seconds, ``size`` bytes. Writing it gives ``target``, ``at`` and ``id``.
 
     ``action`` is an ``Action``, or what a newer version has written.
     """
@@ -77,6 +77,7 @@ class AuditEntry:
     duration: float | None = None
     size: int | None = None
     details: str = ""
+    target: str = field(default="", compare=False)
     at: datetime | None = field(default=None, compare=False)
     id: int | None = field(default=None, compare=False)
 
@@ -101,10 +102,11 @@ class ApplicationAudit(Protocol):
 
 
 class Audit:
-    """The table of audit entries. Every method raises what ``Control.connection`` raises."""
+    """The audit entries of one target. Every method raises what ``Control.connection`` raises."""
 
-    def __init__(self, control: Control, application: ApplicationAudit | None = None) -> None:
+    def __init__(self, control: Control, target: str, application: ApplicationAudit | None = None) -> None:
         self._control = control
+        self._target = target
         self._application = application
         self._log = structlog.get_logger("kleidia_backup.audit")
 
@@ -118,7 +120,7 @@ class Audit:
     async def insert(self, entry: AuditEntry, connection: Connection) -> AuditEntry:
         """Write an entry within a transaction; call ``tell`` when that is committed."""
         async with connection.cursor(row_factory=class_row(AuditEntry)) as cursor:
-            await cursor.execute(_INSERT, _values(entry))
+            await cursor.execute(_INSERT, {**_values(entry), "target": self._target})
             written = await cursor.fetchone()
         assert written is not None
         return written
@@ -146,7 +148,7 @@ class Audit:
             self._control.connection() as connection,
             connection.cursor(row_factory=class_row(AuditEntry)) as cursor,
         ):
-            await cursor.execute(_PAGE, {"limit": limit, "before": before, "action": action})
+            await cursor.execute(_PAGE, {"target": self._target, "limit": limit, "before": before, "action": action})
             return await cursor.fetchall()
 
 
@@ -165,13 +167,14 @@ def _clean(text: str | None) -> str | None:
 
 _INSERT = """
     INSERT INTO kleidia_backup.audit
-        (action, user_id, user_name, ip, workstation, job_id, archive, backup_type, duration, size, details)
-    VALUES (%(action)s, %(user_id)s, %(user_name)s, %(ip)s, %(workstation)s, %(job_id)s, %(archive)s, %(backup_type)s,
-        %(duration)s, %(size)s, %(details)s)
+        (target, action, user_id, user_name, ip, workstation, job_id, archive, backup_type, duration, size, details)
+    VALUES (%(target)s, %(action)s, %(user_id)s, %(user_name)s, %(ip)s, %(workstation)s, %(job_id)s, %(archive)s,
+        %(backup_type)s, %(duration)s, %(size)s, %(details)s)
     RETURNING *
 """
 _PAGE = """
     SELECT * FROM kleidia_backup.audit
-    WHERE (%(before)s::bigint IS NULL OR id < %(before)s) AND (%(action)s::text IS NULL OR action = %(action)s)
+    WHERE target = %(target)s AND (%(before)s::bigint IS NULL OR id < %(before)s)
+      AND (%(action)s::text IS NULL OR action = %(action)s)
     ORDER BY id DESC LIMIT %(limit)s
 """

@@ -42,7 +42,8 @@ MAX_LISTED = 1000
 class NewJob:
     """A job that is asked for. ``requested_by`` is the subject, None for the schedule.
 
-    ``archive`` is the one to restore. ``options``: ``only`` and ``prune`` of a restore, ``include_audit`` of a backup.
+    ``archive`` is the one to restore. ``options``: ``only`` and ``prune`` of a restore, ``include_audit`` of a backup,
+    and ``own_password``: where the password of this one restore waits (``ServiceSecrets.keep``).
     """
 
     kind: Kind
@@ -88,6 +89,11 @@ class Job:
     report: dict[str, Any] | None
 
     @property
+    def own_password(self) -> str | None:
+        """By what the password is found that was given for this restore, None without one."""
+        return self.options.get("own_password")
+
+    @property
     def active(self) -> bool:
         """Whether it waits or runs."""
         return self.status in {"pending", "running"}
@@ -113,44 +119,47 @@ class Summary:
 
 
 class Jobs:
-    """The table of jobs. Every method raises what ``Control.connection`` raises."""
+    """The jobs of one target; those of others are not there. Every method raises what ``Control.connection`` raises."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, target: str) -> None:
         self._control = control
+        self._target = target
 
-    async def create(self, new: NewJob, target: str, connection: Connection | None = None) -> Job:
+    async def create(self, new: NewJob, connection: Connection | None = None) -> Job:
         """Add a pending job; inside the transaction of ``connection`` when one is given.
 
         Raises ``Busy`` when the target has a job, or the schedule has fired for that moment.
         """
         if connection is None:
             async with self._control.connection() as own:
-                return await self.create(new, target, own)
+                return await self.create(new, own)
         try:
             async with connection.transaction():
-                return await _insert(connection, new, target)
+                return await _insert(connection, new, self._target)
         except psycopg.errors.UniqueViolation as exc:
             if exc.diag.constraint_name == "fired_once":
                 raise Busy("The schedule has fired for that moment.", hint="Nothing is to be done.") from None
-            raise _busy(await _job(connection, _ACTIVE_OF, (target,))) from None
+            raise _busy(await _job(connection, _ACTIVE, (self._target,))) from None
 
     async def get(self, job_id: int) -> Job | None:
         """One job."""
-        return await self._one("SELECT * FROM kleidia_backup.jobs WHERE id = %s", job_id)
+        return await self._one(_GET, self._target, job_id)
 
     async def list(
         self, limit: int = 50, before: int | None = None, kind: Kind | None = None, status: Status | None = None
     ) -> Rows:
         """Jobs, newest first: at most ``limit`` (and 1000), with an id below ``before``."""
-        return await self._all(_LIST, before, before, kind, kind, status, status, max(0, min(limit, MAX_LISTED)))
+        return await self._all(
+            _LIST, self._target, before, before, kind, kind, status, status, max(0, min(limit, MAX_LISTED))
+        )
 
     async def running(self) -> Rows:
         """Jobs that wait or run, oldest first."""
-        return await self._all("SELECT * FROM kleidia_backup.jobs WHERE status IN ('pending', 'running') ORDER BY id")
+        return await self._all(_ACTIVE, self._target)
 
     async def start(self, job_id: int, replica: str) -> Job | None:
         """Let a replica run a pending job; None when it is not pending any more."""
-        return await self._one(_START, replica, job_id)
+        return await self._one(_START, replica, self._target, job_id)
 
     async def beat(
         self,
@@ -164,7 +173,7 @@ class Jobs:
         if connection is None:
             async with self._control.connection() as own:
                 return await self.beat(job_id, replica, phase, progress, own)
-        cursor = await connection.execute(_BEAT, (phase, Jsonb(dict(progress)), job_id, replica))
+        cursor = await connection.execute(_BEAT, (phase, Jsonb(dict(progress)), self._target, job_id, replica))
         row = await cursor.fetchone()
         return "lost" if row is None else "run" if row[0] is None else "cancel"
 
@@ -180,7 +189,7 @@ class Jobs:
         connection: Connection | None = None,
     ) -> Job | None:
         """Note success, in the transaction of ``connection`` if given; None when the job is not the replica's."""
-        values = (archive, size, checksum, Jsonb([*warnings]), Jsonb(dict(report)), job_id, replica)
+        values = (archive, size, checksum, Jsonb([*warnings]), Jsonb(dict(report)), self._target, job_id, replica)
         return await self._one(_COMPLETE, *values, connection=connection)
 
     async def fail(
@@ -190,28 +199,28 @@ class Jobs:
 
         None when the job has ended, or is not this ``replica``'s (None: whoever runs it).
         """
-        return await self._one(_FAIL, error, hint, job_id, replica, replica, connection=connection)
+        return await self._one(_FAIL, error, hint, self._target, job_id, replica, replica, connection=connection)
 
-    async def abandoned(self, target: str, silence: float, limit: float) -> Rows:
-        """The target's jobs whose replica said nothing for ``silence`` seconds, or that began ``limit`` seconds ago.
+    async def abandoned(self, silence: float, limit: float) -> Rows:
+        """Jobs whose replica said nothing for ``silence`` seconds, or that began ``limit`` seconds ago.
 
         Waiting ones count from when they were asked for. One that commits, and says so, is left to end.
         """
-        return await self._all(_ABANDONED, target, silence, limit, silence)
+        return await self._all(_ABANDONED, self._target, silence, limit, silence)
 
-    async def undelivered(self, target: str, seconds: float) -> Ids:
-        """The target's jobs that wait longer than so many seconds and are not in the queue."""
+    async def undelivered(self, seconds: float) -> Ids:
+        """Jobs that wait longer than so many seconds and are not in the queue."""
         async with self._control.connection() as connection:
-            cursor = await connection.execute(_UNDELIVERED, (target, seconds, QUEUEING_LOCK))
+            cursor = await connection.execute(_UNDELIVERED, (self._target, seconds, QUEUEING_LOCK))
             return [job_id for (job_id,) in await cursor.fetchall()]
 
     async def request_cancel(self, job_id: int, by: str, connection: Connection | None = None) -> Job | None:
         """Ask for the end of a job; one that waits ends at once. None when there is no such job, or it has ended."""
-        return await self._one(_CANCEL, by, f"Cancelled by {by}.", job_id, connection=connection)
+        return await self._one(_CANCEL, by, f"Cancelled by {by}.", self._target, job_id, connection=connection)
 
-    async def last_backup(self, target: str, backup_type: str, before: int) -> Job | None:
-        """The newest completed backup of a target and type older than the job ``before``."""
-        return await self._one(_LAST_BACKUP, target, backup_type, before)
+    async def last_backup(self, backup_type: str, before: int) -> Job | None:
+        """The newest completed backup of a type older than the job ``before``."""
+        return await self._one(_LAST_BACKUP, self._target, backup_type, before)
 
     async def summary(self) -> Summaries:
         """What the metrics say, for each kind and type that ever ran."""
@@ -219,7 +228,7 @@ class Jobs:
             self._control.connection() as connection,
             connection.cursor(row_factory=class_row(Summary)) as cursor,
         ):
-            await cursor.execute(_SUMMARY)
+            await cursor.execute(_SUMMARY, {"target": self._target})
             return await cursor.fetchall()
 
     async def _one(self, query: str, *values: object, connection: Connection | None = None) -> Job | None:
@@ -274,28 +283,32 @@ _INSERT = """
         (kind, backup_type, target, archive, requested_by, requested_by_name, ip, workstation, scheduled_for, options)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING *
 """
-_ACTIVE_OF = "SELECT * FROM kleidia_backup.jobs WHERE target = %s AND status IN ('pending', 'running')"
+_GET = "SELECT * FROM kleidia_backup.jobs WHERE target = %s AND id = %s"
+_ACTIVE = "SELECT * FROM kleidia_backup.jobs WHERE target = %s AND status IN ('pending', 'running') ORDER BY id"
 _LIST = """
     SELECT * FROM kleidia_backup.jobs
-    WHERE (%s::bigint IS NULL OR id < %s) AND (%s::text IS NULL OR kind = %s) AND (%s::text IS NULL OR status = %s)
+    WHERE target = %s AND (%s::bigint IS NULL OR id < %s)
+      AND (%s::text IS NULL OR kind = %s) AND (%s::text IS NULL OR status = %s)
     ORDER BY id DESC LIMIT %s
 """
 _START = """
     UPDATE kleidia_backup.jobs SET status = 'running', started_at = now(), heartbeat_at = now(), replica = %s
-    WHERE id = %s AND status = 'pending' RETURNING *
+    WHERE target = %s AND id = %s AND status = 'pending' RETURNING *
 """
 _BEAT = """
     UPDATE kleidia_backup.jobs SET heartbeat_at = now(), phase = %s, progress = %s
-    WHERE id = %s AND replica = %s AND status = 'running' RETURNING cancelled_by
+    WHERE target = %s AND id = %s AND replica = %s AND status = 'running' RETURNING cancelled_by
 """
 _COMPLETE = """
     UPDATE kleidia_backup.jobs
     SET status = 'completed', finished_at = now(), archive = %s, size = %s, checksum = %s, warnings = %s, report = %s
-    WHERE id = %s AND replica = %s AND status = 'running' RETURNING *
+    WHERE target = %s AND id = %s AND replica = %s AND status = 'running' RETURNING *
 """
 _FAIL = """
     UPDATE kleidia_backup.jobs SET status = 'failed', finished_at = now(), error = %s, hint = %s
-    WHERE id = %s AND status IN ('pending', 'running') AND (%s::text IS NULL OR replica = %s) RETURNING *
+    WHERE target = %s AND id = %s AND status IN ('pending', 'running')
+      AND (%s::text IS NULL OR replica = %s)
+    RETURNING *
 """
 _CANCEL = """
     UPDATE kleidia_backup.jobs
@@ -303,7 +316,7 @@ _CANCEL = """
         error = CASE status WHEN 'pending' THEN %s ELSE error END,
         finished_at = CASE status WHEN 'pending' THEN now() END,
         status = CASE status WHEN 'pending' THEN 'failed' ELSE status END
-    WHERE id = %s AND status IN ('pending', 'running') RETURNING *
+    WHERE target = %s AND id = %s AND status IN ('pending', 'running') RETURNING *
 """
 _ABANDONED = """
     SELECT * FROM kleidia_backup.jobs
@@ -332,12 +345,16 @@ _SUMMARY = """
         extract(epoch FROM last.finished_at - last.started_at)::double precision AS last_duration, counts
     FROM (
         SELECT kind, backup_type, jsonb_object_agg(status, number) AS counts
-        FROM (SELECT kind, backup_type, status, count(*) AS number FROM kleidia_backup.jobs GROUP BY 1, 2, 3) each
+        FROM (
+            SELECT kind, backup_type, status, count(*) AS number FROM kleidia_backup.jobs
+            WHERE target = %(target)s GROUP BY 1, 2, 3
+        ) each
         GROUP BY 1, 2
     ) ran
     LEFT JOIN LATERAL (
         SELECT finished_at, started_at, size FROM kleidia_backup.jobs job
-        WHERE job.kind = ran.kind AND job.backup_type = ran.backup_type AND job.status = 'completed'
+        WHERE job.target = %(target)s AND job.kind = ran.kind AND job.backup_type = ran.backup_type
+          AND job.status = 'completed'
         ORDER BY id DESC LIMIT 1
     ) last ON true
     ORDER BY 1, 2

@@ -11,7 +11,8 @@ with the vault's own tools, and is taken as it is.
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+import secrets as random
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -96,23 +97,28 @@ class ServiceSecrets:
 
     # Passwords of restores that wait --------------------------------------------------------------------------------
 
-    async def keep(self, job_id: int, password: str) -> None:
-        """Keep the password of a restore until it starts."""
+    async def keep(self, password: str) -> str:
+        """Keep the password of a restore until it starts; by what it is found again, which tells nothing of it."""
+        reference = random.token_hex(16)
         async with VaultClient(self._settings) as client:
-            await self._write(client, _of_job(job_id), {"password": password})
+            await self._write(client, _waiting(reference), {"password": password})
+        return reference
 
-    async def take(self, job_id: int) -> str | None:
-        """The password of a restore, which is destroyed; None when it was given none."""
-        name = _of_job(job_id)
+    async def take(self, reference: str) -> str | None:
+        """The password of a restore, which is destroyed; None when it is gone."""
+        name = _waiting(reference)
         async with VaultClient(self._settings) as client:
             found = await self._read(client, name)
             await self._destroy(client, name)
         return None if found is None else self._text(name, found, "password")
 
-    async def drop(self, job_id: int) -> None:
-        """Destroy the password of a restore that will not run, if there is one."""
-        async with VaultClient(self._settings) as client:
-            await self._destroy(client, _of_job(job_id))
+    async def drop(self, reference: str | None) -> None:
+        """Destroy the password of a restore that will not run, if it had one. A vault that refuses is let be."""
+        if reference is None:
+            return
+        with suppress(VaultError):
+            async with VaultClient(self._settings) as client:
+                await self._destroy(client, _waiting(reference))
 
     # Around a restore -----------------------------------------------------------------------------------------------
 
@@ -198,5 +204,5 @@ def _members(value: bytes) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _of_job(job_id: int) -> str:
-    return f"restores/{job_id}"
+def _waiting(reference: str) -> str:
+    return f"restores/{reference}"

@@ -28,7 +28,7 @@ from psycopg.types.json import Jsonb
 
 from ...stages.errors import Busy, ConfigurationError, KleidiaError
 from ...stages.stores.s3_settings import S3Settings
-from .audit import Audit, AuditEntry
+from .audit import AuditEntry
 from .backup_settings import BackupSettings, changed
 from .secrets import Kept
 from .settings_row import NAMES, Row, VersionConflict, check_key, check_version, next_row, usable
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...stages.stores.directory import DirectorySettings
-    from .audit import Actor
+    from .audit import Actor, Audit
     from .database import Connection, Control
     from .secrets import Name, ServiceSecrets
 
@@ -45,7 +45,7 @@ __all__ = ["BackupSettings", "SettingsStore", "VersionConflict"]
 
 
 class SettingsStore:
-    """The settings. Every method raises what ``Control.connection`` and ``ServiceSecrets`` raise.
+    """The settings of one target. Every method raises what ``Control.connection`` and ``ServiceSecrets`` raise.
 
     ``store``, ``include_audit_logs`` and ``password`` are the configuration file's. They count until others are saved;
     the password until one is set.
@@ -55,7 +55,8 @@ class SettingsStore:
         self,
         control: Control,
         secrets: ServiceSecrets,
-        audit: Audit | None = None,
+        audit: Audit,
+        target: str,
         *,
         store: S3Settings | DirectorySettings | None = None,
         include_audit_logs: bool = True,
@@ -63,7 +64,8 @@ class SettingsStore:
     ) -> None:
         self._control = control
         self._secrets = secrets
-        self._audit = audit or Audit(control)
+        self._audit = audit
+        self._target = target
         self._file = store
         self._password = password
         self._first = _of_file(store, include_audit_logs=include_audit_logs)
@@ -130,15 +132,15 @@ class SettingsStore:
         previous: dict[Name, Kept | None] = {}
         try:
             async with self._control.connection() as connection, connection.transaction():
-                await connection.execute("LOCK TABLE kleidia_backup.settings IN SHARE ROW EXCLUSIVE MODE")
+                await connection.execute(_LOCK, (self._target,))
                 row = await self._row(connection)
                 check_version(row, version)
                 new, names = next_row(row, changes, actor)
                 if not names:
                     return await self._described(row), row.version
                 if NAMES.keys() & changes.keys():
-                    await _refuse_during_restore(connection)
-                await connection.execute(_SAVE, (Jsonb(new.document), new.version, actor.user_name))
+                    await _refuse_during_restore(connection, self._target)
+                await connection.execute(_SAVE, (self._target, Jsonb(new.document), new.version, actor.user_name))
                 entry = AuditEntry.by(actor, "settings.changed", details=f"Changed: {', '.join(names)}.")
                 written = await self._audit.insert(entry, connection)
                 # Last, for it cannot be rolled back: then only a COMMIT that fails finds it done.
@@ -172,7 +174,7 @@ class SettingsStore:
     # Reading --------------------------------------------------------------------------------------------------------
 
     async def _row(self, connection: Connection) -> Row:
-        cursor = await connection.execute("SELECT document, version, changed_by FROM kleidia_backup.settings")
+        cursor = await connection.execute(_READ, (self._target,))
         found = await cursor.fetchone()
         if found is None:
             return Row(self._first)
@@ -229,8 +231,8 @@ def _of_file(store: S3Settings | DirectorySettings | None, *, include_audit_logs
     return BackupSettings(include_audit_logs=include_audit_logs, **values)
 
 
-async def _refuse_during_restore(connection: Connection) -> None:
-    cursor = await connection.execute(_RESTORE)
+async def _refuse_during_restore(connection: Connection, target: str) -> None:
+    cursor = await connection.execute(_RESTORE, (target,))
     if (found := await cursor.fetchone()) is not None:
         raise Busy(
             f"Job {found[0]} restores the vault: the secrets among the settings cannot be changed meanwhile.",
@@ -238,9 +240,15 @@ async def _refuse_during_restore(connection: Connection) -> None:
         )
 
 
-_RESTORE = "SELECT id FROM kleidia_backup.jobs WHERE kind = 'restore' AND status IN ('pending', 'running') LIMIT 1"
+# There is nothing to lock yet when settings are saved for the first time.
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('kleidia_backup.settings of ' || %s, 0))"
+_READ = "SELECT document, version, changed_by FROM kleidia_backup.settings WHERE target = %s"
+_RESTORE = """
+    SELECT id FROM kleidia_backup.jobs WHERE target = %s AND kind = 'restore' AND status IN ('pending', 'running')
+"""
 _SAVE = """
-    INSERT INTO kleidia_backup.settings (document, version, changed_at, changed_by) VALUES (%s, %s, now(), %s)
-    ON CONFLICT (id) DO UPDATE SET document = excluded.document, version = excluded.version,
+    INSERT INTO kleidia_backup.settings (target, document, version, changed_at, changed_by)
+    VALUES (%s, %s, %s, now(), %s)
+    ON CONFLICT (target) DO UPDATE SET document = excluded.document, version = excluded.version,
         changed_at = excluded.changed_at, changed_by = excluded.changed_by
 """

@@ -21,7 +21,7 @@ async def follow_up(
     """Warnings for the job. Whatever goes wrong here is one: the backup is made. Raises nothing."""
     warnings: list[str] = []
     try:
-        last = await jobs.last_backup(job.target, job.backup_type, job.id)
+        last = await jobs.last_backup(job.backup_type, job.id)
         if (shrunk := shrink_warning(report.backup_type, report.size, last.size if last else None)) is not None:
             warnings.append(shrunk)
         wanted = await settings.current()

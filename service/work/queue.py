@@ -108,7 +108,7 @@ class Queue:
 
     async def deliver(self) -> None:
         """Put jobs into the queue that wait and are not there. Raises what ``Control.connection`` raises."""
-        for job_id in await self._jobs.undelivered(self._target, self._intervals.poll):
+        for job_id in await self._jobs.undelivered(self._intervals.poll):
             self._log.info("job delivered again", job=job_id)
             await self.defer(job_id)
 

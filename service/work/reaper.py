@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from ...stages.errors import VaultError
 from .ending import end
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class Reaper:
         Raises what ``Control.connection`` raises.
         """
         limit = self._config.job_timeout + self._config.intervals.margin
-        for job in await self._jobs.abandoned(self._config.target, self._config.intervals.dead, limit):
+        for job in await self._jobs.abandoned(self._config.intervals.dead, limit):
             await self._bury(job, limit)
         await self._queue.sweep()
         await self._queue.deliver()
@@ -57,9 +55,7 @@ class Reaper:
         if ended is None:  # it ended by itself, or another replica was faster
             return
         self._log.error("job failed", job=job.id, error=error)
-        if job.options.get("own_password"):
-            with suppress(VaultError):
-                await self._secrets.drop(job.id)
+        await self._secrets.drop(job.own_password)
 
 
 def _epitaph(job: Job, limit: float) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -159,9 +158,9 @@ class Runner:
 
     async def _password(self, job: Job) -> str:
         """The password of a restore: its own, if it was given one, else the stored one."""
-        if not job.options.get("own_password"):
+        if job.own_password is None:
             return await self._settings.password()
-        password = await self._secrets.take(job.id)
+        password = await self._secrets.take(job.own_password)
         if password is None:
             raise ConfigurationError(
                 "The password that was given for this restore is gone.", hint="Start the restore again."
@@ -181,7 +180,7 @@ class Runner:
                     return
                 log.warning("the end of the job could not be written yet", error=exc.message)
                 await anyio.sleep(_AGAIN)
-        await self._forget_password(running.job)
+        await self._secrets.drop(running.job.own_password)
         if ended is None:
             log.error("job ended after another replica gave it up", completed=outcome.report is not None)
         elif outcome.report is not None:
@@ -201,11 +200,6 @@ class Runner:
         return await self._jobs.complete(
             job.id, self._replica, report.name, report.size, checksum, outcome.warnings, values, connection
         )
-
-    async def _forget_password(self, job: Job) -> None:
-        if job.options.get("own_password"):
-            with suppress(VaultError):
-                await self._secrets.drop(job.id)
 
 
 def _left(running: Running) -> str:

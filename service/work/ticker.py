@@ -95,7 +95,7 @@ class Ticker:
         if await self._schedule.fired(self._target, due, connection):
             return following, None
         try:
-            job = await self._jobs.create(_scheduled(due), self._target, connection)
+            job = await self._jobs.create(_scheduled(due), connection)
         except Busy as exc:
             self._log.info("due, but the target is busy", due=str(due), error=exc.message)
             return row, None

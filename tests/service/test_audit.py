@@ -38,24 +38,24 @@ async def test_every_field_comes_back(control: Control) -> None:
         size=2**40,
         details="[Scheduled] fine",
     )
-    written = await Audit(control).write(entry)
+    written = await Audit(control, "app").write(entry)
     assert written == entry
     assert written.id is not None
     assert written.at is not None
-    assert await Audit(control).page() == [written]
+    assert await Audit(control, "app").page() == [written]
 
 
 @pytest.mark.anyio
 async def test_what_the_system_does_has_no_user(control: Control) -> None:
     """The schedule and retention: address `system`, name `system`, no user id."""
-    written = await Audit(control).write(AuditEntry.by(SYSTEM, "archive.deleted"))
+    written = await Audit(control, "app").write(AuditEntry.by(SYSTEM, "archive.deleted"))
     assert (written.user_id, written.user_name, written.ip) == (None, "system", "system")
 
 
 @pytest.mark.anyio
 async def test_pages_are_newest_first(control: Control) -> None:
     """Pages follow each other by number without gap or repetition, also of one action; limits are kept."""
-    audit = Audit(control)
+    audit = Audit(control, "app")
     for number in range(7):
         await audit.write(AuditEntry(action="login.refused" if number % 2 else "backup.failed", details=str(number)))
     first = await audit.page(3)
@@ -91,7 +91,7 @@ async def test_an_application_that_fails_takes_nothing_away(
     """An application that raises, hangs or is cancelled: our entry is there, nothing is raised, the log says so."""
     monkeypatch.setattr(module, "_PATIENCE", 0.05)
     application = Application(behave)
-    audit = Audit(control, application)
+    audit = Audit(control, "app", application)
     written = await audit.write(AuditEntry.by(ADA, "restore.failed"))
     assert application.seen == [written]
     assert await audit.page() == [written]
@@ -106,9 +106,9 @@ async def test_the_application_hears_of_it_after_it_was_written(control: Control
     found: list[AuditEntry] = []
 
     async def look() -> None:
-        found.extend(await Audit(control).page())
+        found.extend(await Audit(control, "app").page())
 
-    written = await Audit(control, Application(look)).write(AuditEntry.by(ADA, "job.cancelled"))
+    written = await Audit(control, "app", Application(look)).write(AuditEntry.by(ADA, "job.cancelled"))
     assert found == [written]
 
 
@@ -116,7 +116,7 @@ async def test_the_application_hears_of_it_after_it_was_written(control: Control
 async def test_what_strangers_say_is_made_harmless(control: Control) -> None:
     """NUL, line breaks, escapes, half surrogates and megabytes in a refused login's fields: written, cleaned, cut."""
     stranger = Actor(None, "eve\0\n\x1b[31m\ud800", "192.0.2.9", "x" * 10**6)
-    written = await Audit(control).write(AuditEntry.by(stranger, "login.refused", details="a\u2028b"))
+    written = await Audit(control, "app").write(AuditEntry.by(stranger, "login.refused", details="a\u2028b"))
     assert written.user_name == "eve\ufffd\ufffd\ufffd[31m\ufffd"
     assert written.details == "a\ufffdb"
     assert written.workstation is not None

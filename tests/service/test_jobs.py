@@ -19,17 +19,17 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def jobs(control: Control) -> Jobs:
-    return Jobs(control)
+    return Jobs(control, "app")
 
 
-async def test_one_job_per_target(jobs: Jobs) -> None:
+async def test_one_job_per_target(jobs: Jobs, control: Control) -> None:
     """Of twenty that ask at once one gets it; the others are told which job is in the way. Another target is free."""
     made: list[Job] = []
     refused: list[str] = []
 
     async def ask() -> None:
         try:
-            made.append(await jobs.create(new_backup(), "app"))
+            made.append(await jobs.create(new_backup()))
         except Busy as exc:
             refused.append(exc.message)
 
@@ -39,21 +39,21 @@ async def test_one_job_per_target(jobs: Jobs) -> None:
     assert len(made) == 1
     assert len(refused) == 19
     assert all(f"Job {made[0].id}, a backup of app, waits since 20" in message for message in refused)
-    assert (await jobs.create(new_backup(), "other")).status == "pending"
+    assert (await Jobs(control, "other").create(new_backup())).status == "pending"
 
 
 async def test_the_schedule_fires_once(jobs: Jobs) -> None:
     """A second job for the same moment is refused though the first has ended."""
     moment = datetime(2026, 1, 2, 2, tzinfo=UTC)
-    job = await jobs.create(new_backup(scheduled_for=moment), "app")
+    job = await jobs.create(new_backup(scheduled_for=moment))
     assert await jobs.fail(job.id, "It failed.", "")
     with pytest.raises(Busy, match="has fired"):
-        await jobs.create(new_backup(scheduled_for=moment), "app")
+        await jobs.create(new_backup(scheduled_for=moment))
 
 
 async def test_a_job_is_started_once(jobs: Jobs) -> None:
     """Two replicas that get the same job: one runs it."""
-    job = await jobs.create(new_backup(), "app")
+    job = await jobs.create(new_backup())
     started = await jobs.start(job.id, "one")
     assert started is not None
     assert (started.status, started.replica, started.active) == ("running", "one", True)
@@ -62,7 +62,7 @@ async def test_a_job_is_started_once(jobs: Jobs) -> None:
 
 async def test_a_replica_that_lost_its_job_writes_nothing(jobs: Jobs) -> None:
     """After others failed it, no beat, no success and no failure of the old replica changes the row."""
-    job = await jobs.create(new_backup(), "app")
+    job = await jobs.create(new_backup())
     await jobs.start(job.id, "one")
     assert await jobs.beat(job.id, "one", "backup", {"secrets": 3}) == "run"
     assert await jobs.beat(job.id, "two", "backup", {"secrets": 4}) == "lost"
@@ -77,12 +77,12 @@ async def test_a_replica_that_lost_its_job_writes_nothing(jobs: Jobs) -> None:
 
 async def test_cancel(jobs: Jobs) -> None:
     """One that waits ends at once; one that runs is told by its next beat; one that ended has nothing to cancel."""
-    job = await jobs.create(new_backup(), "app")
+    job = await jobs.create(new_backup())
     ended = await jobs.request_cancel(job.id, "ada")
     assert ended is not None
     assert (ended.status, ended.error) == ("failed", "Cancelled by ada.")
     assert await jobs.request_cancel(job.id, "bob") is None
-    job = await jobs.create(new_backup(), "app")
+    job = await jobs.create(new_backup())
     await jobs.start(job.id, "one")
     asked = await jobs.request_cancel(job.id, "bob")
     assert asked is not None
@@ -94,7 +94,7 @@ async def test_lists_and_summary(jobs: Jobs) -> None:
     """Newest first, in pages, by kind and status; the summary counts per kind and type."""
     ids: list[int] = []
     for number in range(5):
-        job = await jobs.create(new_backup(kind="restore" if number == 4 else "backup", archive="a.enc"), "app")
+        job = await jobs.create(new_backup(kind="restore" if number == 4 else "backup", archive="a.enc"))
         ids.append(job.id)
         await jobs.start(job.id, "one")
         if number % 2:
@@ -110,7 +110,7 @@ async def test_lists_and_summary(jobs: Jobs) -> None:
     assert backups.last_success_at is not None
     assert backups.last_duration is not None
     assert (restores.kind, restores.counts) == ("restore", {"completed": 1})
-    last = await jobs.last_backup("app", "full", ids[2])
+    last = await jobs.last_backup("full", ids[2])
     assert last is not None
     assert last.id == ids[0]
 

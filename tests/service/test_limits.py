@@ -28,7 +28,7 @@ async def pass_time(control: Control, seconds: float) -> None:
 @pytest.mark.anyio
 async def test_the_limit_is_kept_and_says_how_long(control: Control) -> None:
     """Three an hour: the fourth is told the seconds until the next window, in which three are allowed again."""
-    limits = Limits(control)
+    limits = Limits(control, "app")
     assert [await limits.take("restore:ada", 3, 3600) for _ in range(3)] == [None] * 3
     left = await limits.take("restore:ada", 3, 3600)
     assert left is not None
@@ -42,7 +42,7 @@ async def test_the_limit_is_kept_and_says_how_long(control: Control) -> None:
 async def test_replicas_at_the_same_time_share_a_limit(control: Control, database: str) -> None:
     """Forty attempts over two replicas at once, ten allowed: exactly ten get through."""
     async with Control(PostgresSettings(database)) as other:
-        replicas = (Limits(control), Limits(other))
+        replicas = (Limits(control, "app"), Limits(other, "app"))
         taken = await asyncio.gather(*(replicas[n % 2].take("validate:192.0.2.7", 10, 86_400) for n in range(40)))
     assert taken.count(None) == 10
 
@@ -51,7 +51,7 @@ async def test_replicas_at_the_same_time_share_a_limit(control: Control, databas
 async def test_hammering_does_not_overflow(control: Control) -> None:
     """The counter stops behind its limit, however often somebody tries."""
     for _ in range(9):
-        await Limits(control).take("key", 2, 3600)
+        await Limits(control, "app").take("key", 2, 3600)
     async with control.connection() as connection:
         cursor = await connection.execute("SELECT count FROM kleidia_backup.limits")
         assert await cursor.fetchall() == [(3,)]
@@ -60,7 +60,7 @@ async def test_hammering_does_not_overflow(control: Control) -> None:
 @pytest.mark.anyio
 async def test_old_windows_are_deleted(control: Control) -> None:
     """Windows long over go when the next one begins; those that may still count stay."""
-    limits = Limits(control)
+    limits = Limits(control, "app")
     await limits.take("old", 1, LONGEST_WINDOW)
     await pass_time(control, 3 * LONGEST_WINDOW)
     await limits.take("young", 1, LONGEST_WINDOW)
@@ -73,5 +73,5 @@ async def test_old_windows_are_deleted(control: Control) -> None:
 async def test_any_text_can_be_a_key(control: Control) -> None:
     """NUL, half surrogates and megabytes, as an address that a client makes up may hold, are counted as well."""
     for key in ("a\0b", "\ud800", "x" * 10**6, ""):
-        assert await Limits(control).take(key, 1, 3600) is None
-        assert await Limits(control).take(key, 1, 3600) is not None
+        assert await Limits(control, "app").take(key, 1, 3600) is None
+        assert await Limits(control, "app").take(key, 1, 3600) is not None

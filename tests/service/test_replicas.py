@@ -94,16 +94,16 @@ async def test_three_replicas_and_one_that_is_killed(
     """The job of the killed one fails, audited once; the next one runs on another, once; the rest stop in peace."""
     await anyio.to_thread.run_sync(replicas.start, 3)
     async with Control(service_settings.control) as control:
-        jobs, audit = Jobs(control), Audit(control)
+        jobs, audit = Jobs(control, "app"), Audit(control, "app")
         async with await psycopg.AsyncConnection.connect(application) as holder:
             await holder.execute(LOCK)
-            job = await jobs.create(new_backup(), "app")
+            job = await jobs.create(new_backup())
             running = await _until(jobs, job.id, lambda now: now.phase == "backup")
             assert replicas.kill(running) == -signal.SIGKILL
             failed = await _until(jobs, job.id, lambda now: not now.active)
         assert failed.status == "failed"
         assert failed.error == f"The replica that ran it ({running.replica}) died, or lost the control database."
-        following = await jobs.create(new_backup(), "app")
+        following = await jobs.create(new_backup())
         done = await _until(jobs, following.id, lambda now: not now.active)
         assert (done.status, done.error) == ("completed", None)
         assert done.replica != running.replica
@@ -116,10 +116,10 @@ async def test_what_died_while_nobody_was_there(service_settings: ServiceSetting
     """At the start jobs that run or wait for more than two hours are failed as stale, silent ones as dead."""
     settings = service_settings.control
     async with Control(settings) as control:
-        jobs = Jobs(control)
-        stale, waiting, dead = [(await jobs.create(new_backup(), name)).id for name in ("a", "b", "c")]
-        await jobs.start(stale, "x")
-        await jobs.start(dead, "y")
+        a, b, c = (Jobs(control, name) for name in ("a", "b", "c"))
+        stale, waiting, dead = [(await jobs.create(new_backup())).id for jobs in (a, b, c)]
+        await a.start(stale, "x")
+        await c.start(dead, "y")
     with psycopg.connect(settings.full_conninfo(), autocommit=True) as connection:
         connection.execute(
             "UPDATE kleidia_backup.jobs"
@@ -137,7 +137,7 @@ async def test_what_died_while_nobody_was_there(service_settings: ServiceSetting
             assert job is not None
             assert job.status == "failed"
             errors.append(job.error)
-            entry, *_ = await service.audit.page()
+            (entry,) = await service.audit.page()
             assert (entry.action, entry.job_id) == ("backup.failed", job_id)
     assert errors == [
         "Stale: it ran for more than 2.0 hours.",
@@ -148,7 +148,7 @@ async def test_what_died_while_nobody_was_there(service_settings: ServiceSetting
 
 async def test_a_job_that_never_reached_the_queue_is_delivered(service: Service) -> None:
     """A row without an entry in the queue, as a replica leaves it that dies in between, runs all the same."""
-    job = await service.jobs.create(new_backup(), service.target)
+    job = await service.jobs.create(new_backup())
     assert (await ended(service, job.id)).status == "completed"
 
 

@@ -76,7 +76,7 @@ class Shelf:
 
 @pytest.fixture
 def shelf(store_directory: Path, control: Control) -> Shelf:
-    return Shelf(store_directory, Audit(control))
+    return Shelf(store_directory, Audit(control, "app"))
 
 
 # The choice ----------------------------------------------------------------------------------------------------------
@@ -333,7 +333,7 @@ async def test_on_s3(bucket: Bucket, control: Control) -> None:
     for aged in (made(0), made(29), made(31), made(400)):
         bucket.put(aged.name, content(aged))
     bucket.put(made(401).name, b"not ours")
-    warnings = await apply_retention(settings, Audit(control), now=NOW, days=30, keep=1, newest=made(0).name)
+    warnings = await apply_retention(settings, Audit(control, "app"), now=NOW, days=30, keep=1, newest=made(0).name)
     assert warnings == []
     assert bucket.keys() == sorted(each.name for each in (made(0), made(29), made(401)))
 

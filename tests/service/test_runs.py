@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import anyio
 import psycopg
@@ -20,8 +20,9 @@ from kleidia_backup.service.demo.servers import KvMount
 from kleidia_backup.service.service import Service
 from kleidia_backup.service.service_settings import ServiceSettings
 from kleidia_backup.stages.errors import Busy
+from kleidia_backup.stages.vault.client import VaultClient
 
-from .conftest import SECRETS, ended, files, new_backup
+from .conftest import PASSWORD, SECRETS, ended, files, new_backup
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +97,44 @@ async def test_a_restore_with_its_own_password(service: Service, kv: KvMount) ->
     assert kv.paths("service/restores/") == []
 
 
+async def test_a_vault_that_is_slow_with_the_password(
+    service: Service, kv: KvMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can run the restore before its password is kept: there is no job before, for any replica to deliver."""
+    backup = await ended(service, (await service.submit(new_backup())).id)
+    write = VaultClient.write
+
+    async def slow(self: VaultClient, mount: str, path: str, *values: Any, **more: Any) -> Any:
+        if "restores/" in path:
+            await service.queue.deliver()
+            assert await service.jobs.running() == []
+        return await write(self, mount, path, *values, **more)
+
+    monkeypatch.setattr(VaultClient, "write", slow)
+    wanted = new_backup(kind="restore", archive=backup.archive)
+    restore = await ended(service, (await service.submit(wanted, password=PASSWORD)).id)
+    assert (restore.status, restore.error) == ("completed", None)
+
+
+async def test_no_password_is_left_of_a_restore_that_does_not_run(
+    service_settings: ServiceSettings, kv: KvMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is refused because another waits, and one that is cancelled while it waits."""
+    service, restore = Service(service_settings), new_backup(kind="restore", archive="backups/no.enc")
+    monkeypatch.setattr(service.queue, "defer", AsyncMock())
+    async with service.control:  # and not the service: nobody takes the jobs
+        job = await service.submit(restore, password="canary-restore")
+        kept = kv.paths("service/restores/")
+        assert len(kept) == 1
+        with pytest.raises(Busy):
+            await service.submit(restore, password="canary-restore")
+        assert kv.paths("service/restores/") == kept
+        cancelled = await service.cancel(job.id, Actor("u-2", "bob", "192.0.2.8"))
+    assert cancelled is not None
+    assert cancelled.error == "Cancelled by bob."
+    assert kv.paths("service/restores/") == []
+
+
 async def test_cancel_a_running_backup(service: Service, application: str, store_directory: Path) -> None:
     """It ends within two seconds, says who cancelled it, and leaves nothing in the store."""
     async with await psycopg.AsyncConnection.connect(application) as holder:
@@ -117,7 +156,7 @@ async def test_cancel_a_running_backup(service: Service, application: str, store
 async def test_a_scheduled_run_is_the_systems(service: Service) -> None:
     """Its entry in the audit log is as the specification says; here it fails, for the store is gone."""
     job = await service.jobs.create(
-        new_backup(requested_by=None, requested_by_name="system", ip="system", workstation=""), service.target
+        new_backup(requested_by=None, requested_by_name="system", ip="system", workstation="")
     )
     assert isinstance(service.config.store, DirectorySettings)
     service.config.store.path.rmdir()

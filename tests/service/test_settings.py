@@ -45,7 +45,7 @@ def secrets(openbao_server: OpenBaoServer, kv: KvMount) -> ServiceSecrets:
 
 @pytest.fixture
 def store(control: Control, secrets: ServiceSecrets) -> SettingsStore:
-    return SettingsStore(control, secrets)
+    return SettingsStore(control, secrets, Audit(control, "app"), "app")
 
 
 async def everything_written(control: Control) -> str:
@@ -169,7 +169,9 @@ async def test_nothing_saved_yet_is_what_the_file_says(control: Control, secrets
         prefix="p/",
         read_timeout=7,
     )
-    store = SettingsStore(control, secrets, store=of_file, include_audit_logs=False, password=PASSWORD)
+    store = SettingsStore(
+        control, secrets, Audit(control, "app"), "app", store=of_file, include_audit_logs=False, password=PASSWORD
+    )
     settings, version = await store.get()
     assert version == 0
     assert (settings.bucket, settings.prefix, settings.include_audit_logs) == ("from-file", "p/", False)
@@ -187,7 +189,7 @@ async def test_a_directory_of_the_file_counts_until_a_bucket_is_set(
 ) -> None:
     """[store] with a directory: archives go there, under the prefix of the settings, until there is a bucket."""
     directory = DirectorySettings(tmp_path, "old/")
-    store = SettingsStore(control, secrets, store=directory)
+    store = SettingsStore(control, secrets, Audit(control, "app"), "app", store=directory)
     assert await store.store() == directory
     await store.put({"prefix": "new/"}, None, ADA)
     assert await store.store() == replace(directory, prefix="new/")
@@ -212,7 +214,7 @@ async def test_secrets_go_into_the_vault_and_nowhere_else(
 ) -> None:
     """KV 1 and 2: both secrets are in the vault; no table, answer, repr or log has them; the audit names the fields."""
     secrets = ServiceSecrets(vault_of(openbao_server, any_kv), any_kv.path, "/app/backup-service/")
-    store = SettingsStore(control, secrets)
+    store = SettingsStore(control, secrets, Audit(control, "app"), "app")
     settings, version = await store.put(S3 | {"encryption_password": PASSWORD, "retention_days": 9}, None, ADA)
     assert (settings.has_secret_access_key, settings.has_encryption_password, version) == (True, True, 1)
     assert await store.get() == (settings, 1)
@@ -221,7 +223,7 @@ async def test_secrets_go_into_the_vault_and_nowhere_else(
     captured = capsys.readouterr()
     for place in (written, shown, json.dumps(asdict(settings)), captured.out, captured.err):
         assert "canary" not in place
-    (entry,) = await Audit(control).page()
+    (entry,) = await Audit(control, "app").page()
     assert (entry.action, entry.user_id, entry.ip) == ("settings.changed", "u-1", "192.0.2.7")
     assert entry.details == (
         "Changed: endpoint, bucket, access_key_id, retention_days, secret_access_key, encryption_password."
@@ -240,7 +242,7 @@ async def test_what_is_refused_changes_nothing(control: Control, store: Settings
     with pytest.raises(ConfigurationError):
         await store.put(S3 | {"retention_days": -1, "encryption_password": PASSWORD}, None, ADA)
     assert (await store.get())[1] == 0
-    assert await Audit(control).page() == []
+    assert await Audit(control, "app").page() == []
     assert kv.paths() == []
 
 
@@ -249,7 +251,7 @@ async def test_a_change_that_changes_nothing_is_none(control: Control, store: Se
     """The same values again: no new version, no entry."""
     await store.put({"retention_days": 9}, None, ADA)
     assert (await store.put({"retention_days": 9}, 1, ADA))[1] == 1
-    assert len(await Audit(control).page()) == 1
+    assert len(await Audit(control, "app").page()) == 1
 
 
 @pytest.mark.anyio
@@ -265,7 +267,7 @@ async def test_two_who_change_at_the_same_time(control: Control, store: Settings
     settings, version = await store.get()
     assert version == 1
     assert await store.password() == {1: "canary-a", 2: "canary-b"}[settings.retention_days]
-    assert len(await Audit(control).page()) == 1
+    assert len(await Audit(control, "app").page()) == 1
 
 
 @pytest.mark.anyio
@@ -274,11 +276,11 @@ async def test_a_vault_that_refuses_stores_nothing(
 ) -> None:
     """The secret cannot be written: the settings that belong to it are not saved either."""
     vault = vault_of(openbao_server, kv)
-    store = SettingsStore(control, ServiceSecrets(vault, "no-such-mount", "app"))
+    store = SettingsStore(control, ServiceSecrets(vault, "no-such-mount", "app"), Audit(control, "app"), "app")
     with pytest.raises(VaultError):
         await store.put({"encryption_password": PASSWORD, "retention_days": 9}, None, ADA)
     assert await store.current() == BackupSettings()
-    assert await Audit(control).page() == []
+    assert await Audit(control, "app").page() == []
 
 
 @pytest.mark.anyio
@@ -353,7 +355,7 @@ async def test_the_stored_key_stays_for_its_server(store: SettingsStore, changes
 async def test_the_key_of_the_file_is_not_sent_elsewhere(control: Control, secrets: ServiceSecrets) -> None:
     """The configuration file's key works for the file's server only, also after settings were saved."""
     of_file = S3Settings(bucket="b", endpoint="https://file.example.com", access_key_id="id", secret_access_key=KEY)
-    store = SettingsStore(control, secrets, store=of_file)
+    store = SettingsStore(control, secrets, Audit(control, "app"), "app", store=of_file)
     with pytest.raises(ConfigurationError, match="endpoint cannot be changed"):
         await store.put({"endpoint": "https://evil.example"}, None, ADA)
     await store.put({"access_key_id": ""}, None, ADA)
@@ -405,11 +407,11 @@ async def test_a_restore_leaves_the_service_its_secrets(
 @pytest.mark.anyio
 async def test_no_secret_is_changed_while_a_restore_runs(store: SettingsStore, control: Control) -> None:
     """It may write the same place in the vault: refused from the moment it waits; other settings are free."""
-    jobs = Jobs(control)
+    jobs = Jobs(control, "app")
     restore = NewJob(
         kind="restore", backup_type="full", requested_by="u-1", requested_by_name="ada", ip="", workstation=""
     )
-    job = await jobs.create(restore, "app")
+    job = await jobs.create(restore)
     with pytest.raises(Busy, match=f"Job {job.id}"):
         await store.put({"encryption_password": PASSWORD}, None, ADA)
     await store.put({"retention_days": 9}, None, ADA)
@@ -467,13 +469,12 @@ async def test_a_secret_without_its_field_is_said(store: SettingsStore, kv: KvMo
 async def test_the_password_of_a_restore_is_taken_once(openbao_server: OpenBaoServer, any_kv: KvMount) -> None:
     """KV 1 and 2: kept until the job takes it, then destroyed with all its versions; dropping what is gone is fine."""
     secrets = ServiceSecrets(vault_of(openbao_server, any_kv), any_kv.path, "app")
-    await secrets.keep(7, PASSWORD)
-    await secrets.keep(8, "canary-other")
-    assert await secrets.take(7) == PASSWORD
-    assert await secrets.take(7) is None
-    await secrets.drop(8)
-    await secrets.drop(8)
-    assert await secrets.take(8) is None
+    one, other = await secrets.keep(PASSWORD), await secrets.keep("canary-other")
+    assert await secrets.take(one) == PASSWORD
+    assert await secrets.take(one) is None
+    await secrets.drop(other)
+    await secrets.drop(other)
+    assert await secrets.take(other) is None
     assert any_kv.paths() == []
 
 
@@ -488,6 +489,6 @@ async def test_a_missing_right_is_named(openbao_server: OpenBaoServer, kv: KvMou
     )
     secrets = ServiceSecrets(vault, kv.path, "app")
     assert await secrets.read("s3") is None
-    with pytest.raises(VaultForbidden, match=f"create and update at {kv.path}/app/restores/7") as caught:
-        await secrets.keep(7, PASSWORD)
+    with pytest.raises(VaultForbidden, match=f"create and update at {kv.path}/app/restores/[0-9a-f]+") as caught:
+        await secrets.keep(PASSWORD)
     assert "canary" not in "".join(traceback.format_exception(caught.value))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kleidia_backup import PostgresSettings, Root, TokenAuth, VaultSettings
-from kleidia_backup.service.control.audit import SYSTEM
+from kleidia_backup.service.control.audit import SYSTEM, Audit
 from kleidia_backup.service.control.database import Control
 from kleidia_backup.service.control.jobs import Job, Jobs, NewJob
 from kleidia_backup.service.control.schedule import Schedule
@@ -39,7 +39,7 @@ class Replica:
     """What one replica needs to fire the schedule, and what it was told."""
 
     def __init__(self, control: Control, settings: SettingsStore, clock: Clock | None) -> None:
-        self.jobs = Jobs(control)
+        self.control, self.jobs = control, Jobs(control, TARGET)
         self.schedule = Schedule(control)
         self.told: list[Job] = []
         self.ticker = Ticker(self.schedule, settings, self.jobs, TARGET, fired=self._fired, now=clock)
@@ -61,7 +61,7 @@ class Replica:
 @pytest.fixture
 def settings(control: Control, openbao_server: OpenBaoServer, kv: KvMount) -> SettingsStore:
     vault = VaultSettings(openbao_server.address, TokenAuth(openbao_server.root_token), (Root("", kv.path),))
-    return SettingsStore(control, ServiceSecrets(vault, kv.path, "service"))
+    return SettingsStore(control, ServiceSecrets(vault, kv.path, "service"), Audit(control, TARGET), TARGET)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ async def test_a_busy_target_is_tried_again(replica: Replica, clock: Clock) -> N
     restore = NewJob(
         kind="restore", backup_type="full", requested_by="u-1", requested_by_name="ada", ip="", workstation=""
     )
-    busy = await replica.jobs.create(restore, TARGET)
+    busy = await replica.jobs.create(restore)
     for now in ("2026-01-06T02:00", "2026-01-06T02:05", "2026-01-06T09:00"):
         clock.set(now)
         assert await replica.tick() is None
@@ -220,7 +220,7 @@ async def test_another_target_does_not_count(replica: Replica, clock: Clock) -> 
     elsewhere = NewJob(
         kind="backup", backup_type="full", requested_by="u-1", requested_by_name="ada", ip="", workstation=""
     )
-    await replica.jobs.create(elsewhere, "other")
+    await Jobs(replica.control, "other").create(elsewhere)
     clock.set("2026-01-06T02:00")
     assert await replica.tick() is not None
 

@@ -1,4 +1,4 @@
--- What the service keeps. No foreign key leads out of this schema: a restore of the application's tables must never
+-- What the service keeps, of each target for itself. No foreign key leads out of this schema: a restore of the application's tables must never
 -- wait for it, nor it for a restore.
 
 CREATE TABLE kleidia_backup.jobs (
@@ -31,9 +31,11 @@ CREATE TABLE kleidia_backup.jobs (
     CONSTRAINT fired_once UNIQUE (target, scheduled_for)
 );
 CREATE UNIQUE INDEX one_job_per_target ON kleidia_backup.jobs (target) WHERE status IN ('pending', 'running');
+CREATE INDEX jobs_by_target ON kleidia_backup.jobs (target, id);
 
 CREATE TABLE kleidia_backup.audit (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    target text NOT NULL,
     at timestamptz NOT NULL DEFAULT now(),
     action text NOT NULL,
     user_id text,
@@ -47,10 +49,11 @@ CREATE TABLE kleidia_backup.audit (
     size bigint,
     details text NOT NULL DEFAULT ''
 );
-CREATE INDEX audit_by_action ON kleidia_backup.audit (action, id);
+CREATE INDEX audit_by_target ON kleidia_backup.audit (target, id);
+CREATE INDEX audit_by_action ON kleidia_backup.audit (target, action, id);
 
 CREATE TABLE kleidia_backup.settings (
-    id boolean PRIMARY KEY DEFAULT true CHECK (id), -- one row
+    target text PRIMARY KEY,
     document jsonb NOT NULL,
     version integer NOT NULL,
     changed_at timestamptz,
@@ -67,8 +70,9 @@ CREATE TABLE kleidia_backup.schedules (
 );
 
 CREATE TABLE kleidia_backup.limits (
+    target text,
     key text,
     window_start timestamptz,
     count integer NOT NULL,
-    PRIMARY KEY (key, window_start)
+    PRIMARY KEY (target, key, window_start)
 );
