@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,13 +20,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Whoever names this directory wants to measure; the project's other tests run with benchmarks disabled."""
+    """Whoever names this directory wants to measure; the project's other tests run with benchmarks disabled.
+
+    What ``--benchmark-save`` keeps lies beside the benchmarks, so that a release can be compared with the last one.
+    """
     config.option.benchmark_disable = False
+    if config.option.benchmark_storage == "file://./.benchmarks":
+        config.option.benchmark_storage = f"file://{Path(__file__).parent / 'results'}"
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """A result is comparable by its processor, not by the name of a machine."""
-    machine_info.pop("node", None)
+    """A result is comparable by its processor, not by the name of a machine or what else is known of it."""
+    for name in ("node", "release", "python_build"):
+        machine_info.pop(name, None)
+    machine_info["cpu"] = {name: machine_info["cpu"].get(name, "unknown") for name in ("brand_raw", "count", "arch")}
+
+
+def pytest_benchmark_update_commit_info(commit_info: dict[str, Any]) -> None:
+    """The project is not called as the directory of its checkout."""
+    commit_info["project"] = "kleidia-backup"
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:

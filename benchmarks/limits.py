@@ -29,7 +29,7 @@ class Limit:
 
     def allowed(self, *, short: bool) -> float:
         """What this run must reach."""
-        if not short:
+        if not short or self.full_only:
             return self.must
         return self.must / self.room if self.at_least else self.must * self.room
 

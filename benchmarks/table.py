@@ -1,0 +1,91 @@
+"""Writes README's table of results from the JSON of a run: ``python -m benchmarks.table [RESULT.json …]``.
+
+Without a file it takes the newest saved full run; of several, a later one wins. ``--check`` writes nothing and fails
+when README's table is another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from .limits import LIMITS, Limit
+
+ROOT = Path(__file__).parent.parent
+RESULTS = Path(__file__).parent / "results"
+BEGIN, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->\n"
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """The table, with where and when it was measured. Raises ``SystemExit`` when a line is missing."""
+    lines: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        for each in run["benchmarks"]:
+            lines |= each["extra_info"]["lines"]
+    if missing := [name for name in LIMITS if name not in lines]:
+        raise SystemExit(f"not measured: {', '.join(missing)}")
+    head = "| what | against | reached | must | aim |\n| --- | --- | --- | --- | --- |\n"
+    return f"{_where(runs[-1])}\n\n{head}" + "".join(_row(limit, lines[name]) for name, limit in LIMITS.items())
+
+
+def _where(run: dict[str, Any]) -> str:
+    machine, form = run["machine_info"], run["form"]
+    return (
+        f"The {form} form on {run['datetime'][:10]}, {machine['cpu']['count']} processors "
+        f"({machine['cpu']['brand_raw']}), {machine['python_implementation']} {machine['python_version']}, "
+        f"PostgreSQL and OpenBao on the same machine. **Bold**: the limit was missed."
+    )
+
+
+def _row(limit: Limit, line: dict[str, Any]) -> str:
+    value = line["value"]
+    reached = f"{_number(value)} {limit.unit}"
+    if not limit.kept(value, short=False):
+        reached = f"**{reached}**"
+    if "ours" in line and limit.unit != "s":
+        other = next(each for name, each in line.items() if name not in {"value", "ours"} and isinstance(each, float))
+        reached += f" ({other:.2f} s, {line['ours']:.2f} s)" if isinstance(line["ours"], float) else ""
+    if "per_second" in line:
+        reached += f" ({line['per_second']:,.0f} secrets/s)"
+    aim = "" if limit.aim is None else _number(limit.aim)
+    return f"| {limit.what} | {limit.reference} | {reached} | {_number(limit.must)} | {aim} |\n"
+
+
+def _number(value: float) -> str:
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _newest() -> Path:
+    saved = sorted(RESULTS.rglob("*.json"), reverse=True)
+    found = next((file for file in saved if json.loads(file.read_text(encoding="utf-8"))["form"] == "full"), None)
+    if found is None:
+        raise SystemExit(f"no saved full run below {RESULTS}")
+    return found
+
+
+def main() -> None:
+    """Rewrite the part of README between its markers, or look whether it is up to date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", nargs="*", type=Path)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    files = arguments.results or [_newest()]
+    made = table([json.loads(file.read_text(encoding="utf-8")) for file in files])
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit("README.md has no markers for the table")
+    wanted = f"{before}{BEGIN}{made}{END}{after}"
+    if arguments.check and wanted != text:
+        raise SystemExit("README.md does not show the saved results: run python -m benchmarks.table")
+    if not arguments.check:
+        readme.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
