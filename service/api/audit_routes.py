@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from ..control.audit import Action
 from . import models
-from .shared import PAGE, Before, Limit, TheService, Viewer, problems
+from .shared import PAGE, Before, Limit, TheService, Viewer, problems, router_of
 
-router = APIRouter(prefix="/api/backup/audit", tags=["audit"])
+router = router_of("/api/backup/audit", "audit")
 
 
 @router.get("", responses=problems())

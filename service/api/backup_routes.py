@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response, status
+from fastapi import Path, Query, Request, Response, status
 
 from ...pipeline import archives
 from ...pipeline.opening import full_name
@@ -14,9 +14,9 @@ from ..settings import StoreSettings
 from . import models, rates
 from .auth import Caller
 from .problems import ApiError
-from .shared import MOST, PAGE, Admin, Limit, TheService, Viewer, address, located, problems
+from .shared import MOST, PAGE, Admin, Limit, TheService, Viewer, address, located, problems, router_of
 
-router = APIRouter(prefix="/api/backup", tags=["backups"])
+router = router_of("/api/backup", "backups")
 
 Key = Annotated[models.Key, Path(description="The archive's name, slashes and all.", examples=["backups/backup.enc"])]
 

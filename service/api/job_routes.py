@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, status
+from fastapi import Path, Query, status
 
 from ..control.jobs import Job
 from . import models
 from .problems import ApiError
-from .shared import LARGEST_ID, PAGE, Admin, Before, Limit, TheService, Viewer, problems
+from .shared import LARGEST_ID, PAGE, Admin, Before, Limit, TheService, Viewer, problems, router_of
 
-router = APIRouter(prefix="/api/backup/jobs", tags=["jobs"])
+router = router_of("/api/backup/jobs", "jobs")
 
 JobId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="The job's number.", examples=[1])]
 

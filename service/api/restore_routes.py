@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import Request, Response, status
 
 from ...pipeline import archives
 from ...pipeline.opening import full_name
@@ -11,9 +11,9 @@ from ...stages.errors import ArchiveError, NotAnArchive, UnsupportedArchive, Wro
 from ..control.audit import AuditEntry
 from . import models, rates
 from .backup_routes import new_job, store_of, submit
-from .shared import Admin, TheService, Viewer, address, located, problems
+from .shared import Admin, TheService, Viewer, address, located, problems, router_of
 
-router = APIRouter(prefix="/api/backup/restore", tags=["restores"])
+router = router_of("/api/backup/restore", "restores")
 
 
 @router.post(

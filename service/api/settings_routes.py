@@ -1,15 +1,13 @@
 """The settings: read by everybody with a role, changed by administrators. Secrets go in and never come out."""
 
-from fastapi import APIRouter
-
 from ...stages.errors import ConfigurationError
 from ..control.settings import VersionConflict
 from . import models
 from .backup_routes import unusable
 from .problems import ApiError
-from .shared import Admin, TheService, Viewer, problems
+from .shared import Admin, TheService, Viewer, problems, router_of
 
-router = APIRouter(prefix="/api/backup/settings", tags=["settings"])
+router = router_of("/api/backup/settings", "settings")
 
 
 @router.get("", responses=problems(409, 502))

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from ..service import Service
-from .auth import Caller, admin, viewer
+from .auth import AuthenticatedRoute, Caller, admin, viewer
 from .problems import MEDIA_TYPE
 
 #: The specification's page (Timeouts and Limits).
@@ -44,6 +44,11 @@ _HEADERS = {
 }
 #: Every route may answer these.
 _ALWAYS = (401, 403, 422, 500, 503)
+
+
+def router_of(prefix: str, *tags: str) -> APIRouter:
+    """A router whose routes look at the token before anything else."""
+    return APIRouter(prefix=prefix, tags=[*tags], route_class=AuthenticatedRoute)
 
 
 def problems(*statuses: int, always: tuple[int, ...] = _ALWAYS) -> dict[int | str, dict[str, Any]]:

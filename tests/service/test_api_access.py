@@ -98,14 +98,34 @@ async def test_nobody_a_viewer_and_an_administrator(app: FastAPI) -> None:
 
 
 async def test_a_token_is_looked_at_before_anything_else(app: FastAPI) -> None:
-    """With JSON that cannot be used, or none, the answer without a token is 401, not what is expected."""
-    async with asking(app, None) as nobody:
+    """With JSON that cannot be used or read, or none, the answer without a token is 401, not what is expected."""
+    json = {"Content-Type": "application/json"}
+    async with asking(app, None) as nobody, asking(app, "viewer") as viewer:
         for row in TABLE:
             if row.nobody == 401:
                 bodies: tuple[Any, ...] = (None, {"canary": 1}, [])
                 for body in bodies:
                     answer = await nobody.request(row.method, row.asked, json=body)
                     assert answer.status_code == 401, row
+                answer = await nobody.request(row.method, row.asked, content=b'{"canary', headers=json)
+                assert (answer.status_code, "invalid" in answer.json()) == (401, False), row
+                if row.viewer == 403:
+                    answer = await viewer.request(row.method, row.asked, content=b'{"canary', headers=json)
+                    assert answer.status_code == 403, row
+
+
+async def test_a_body_is_not_read_before_the_token(app: FastAPI) -> None:
+    """Whoever has no token has nothing read of what is sent, be it endless: no POST, no PUT asks for it."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        raise AssertionError("it was read")
+        yield b""
+
+    async with asking(app, None) as nobody:
+        for row in TABLE:
+            if row.method in {"POST", "PUT"}:
+                answer = await nobody.request(row.method, row.asked, content=endless())
+                assert answer.status_code == 401, row
 
 
 async def test_answers_are_kept_nowhere_and_framed_by_nobody(app: FastAPI) -> None:
