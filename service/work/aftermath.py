@@ -1,4 +1,7 @@
-"""What follows a backup that succeeded: a look at its size, and the deletion of archives that became too old."""
+"""What follows a backup that succeeded: a look at its size, and the deletion of archives that became too old.
+
+After an archive that is suspiciously small nothing is deleted.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ async def follow_up(
     try:
         last = await jobs.last_backup(job.backup_type, job.id)
         if (shrunk := shrink_warning(report.backup_type, report.size, last.size if last else None)) is not None:
-            warnings.append(shrunk)
+            return [shrunk]  # the older archives may be the only ones that have what is missing in this one
         wanted = await settings.current()
         warnings += await apply_retention(
             await settings.store(),

@@ -208,5 +208,6 @@ def shrink_warning(backup_type: str, size: int, last_size: int | None) -> str | 
         return None
     return (
         f"This {backup_type} archive has {size} bytes, less than half of the last one's {last_size}: "
-        "check that nothing is missing in it before older ones are deleted."
+        "check that nothing is missing in it. No older archive was deleted after this one, however old; the next one "
+        "that is not that much smaller than this deletes again."
     )

@@ -168,23 +168,35 @@ async def test_a_scheduled_run_is_the_systems(service: Service) -> None:
 
 
 async def test_what_follows_a_backup(service: Service, store_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small archive is warned about; those that became too old are deleted, audited, and the newest are kept."""
+    """Archives that became too old are deleted, audited, and the newest are kept; but none after a small one.
+
+    A small archive is warned about. What is missing in it may be in those that would be deleted.
+    """
     await service.settings.put({"keep_at_least": 1}, None, Actor("u-1", "ada", "192.0.2.7"))
     first = await ended(service, (await service.submit(new_backup())).id)
     async with service.control.connection() as connection:
         await connection.execute("UPDATE kleidia_backup.jobs SET size = 1000000 WHERE id = %s", (first.id,))
+    assert first.archive is not None
     later = Mock(now=Mock(return_value=datetime.now(UTC) + timedelta(days=31)))
     monkeypatch.setattr("kleidia_backup.service.work.aftermath.datetime", later)
     second = await ended(service, (await service.submit(new_backup())).id)
     assert second.status == "completed"
     (warning,) = second.warnings
     assert "less than half of the last one's 1000000" in warning
+    assert "No older archive was deleted" in warning
     assert second.archive is not None
-    assert files(store_directory) == [store_directory / second.archive]
+    assert {path.name for path in files(store_directory)} == {
+        Path(each).name for each in (first.archive, second.archive)
+    }
+    third = await ended(service, (await service.submit(new_backup())).id)
+    assert third.warnings == []
+    assert third.archive is not None
     deleted = await service.audit.page(action="archive.deleted")
     assert [(entry.archive, entry.job_id, entry.user_name) for entry in deleted] == [
-        (first.archive, second.id, "system")
+        (second.archive, third.id, "system"),
+        (first.archive, third.id, "system"),
     ]
+    assert files(store_directory) == [store_directory / third.archive]
 
 
 async def test_a_stopped_service_ends_its_job(service_settings: ServiceSettings, application: str) -> None:
