@@ -1,5 +1,8 @@
 """When a schedule is due: five fields, a time zone, and the two days on which its clock jumps."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,6 +25,19 @@ def dues(cron: Cron, start: str, end: str) -> list[str]:
     while (moment := cron.after(moment)) < utc(end):
         found.append(f"{moment:%m-%d %H:%M}")
     return found
+
+
+def test_zones_are_known_where_the_system_has_no_files_of_them() -> None:
+    """A slim image: tzdata, which comes with the service, has them."""
+    program = "import sys; from kleidia_backup.service.work.cron import zone; sys.exit(str(zone('Europe/Berlin')))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONTZPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stderr == "Europe/Berlin\n"
 
 
 def test_the_default_is_two_in_the_night() -> None:
