@@ -303,6 +303,20 @@ _PASSWORD = [
 _SERVICE = [
     Key("service", "host", "text", '"127.0.0.1"', "Address to listen at; 0.0.0.0 is all of the machine's."),
     Key("service", "port", "integer", "8080", "Port to listen at."),
+    Key(
+        "service",
+        "forwarded_allow_ips",
+        "names",
+        '["10.0.0.5"]',
+        "Addresses or networks of the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. Without it:\n"
+        "nobody's, and the audit log has the proxy's address.",
+    ),
+    *_secret(
+        "service",
+        "metrics_token",
+        "A token for /metrics, of 16 characters at least; without it: the token of anybody with a role.",
+    ),
+    Key("service", "metrics_public", "boolean", "false", "/metrics takes no token at all."),
     *_secret(
         "service",
         "control_conninfo",
@@ -329,8 +343,8 @@ _SERVICE = [
         "service",
         "secrets_path",
         "text",
-        '"kleidia/backup-service"',
-        "Folder in it; without it: backup-service in the first of vault.roots.",
+        '"kleidia/backup-service/kleidia"',
+        "Folder in it, one for each target; without it: backup-service/ and the target, in the first of vault.roots.",
     ),
     Key(
         "service",

@@ -37,20 +37,25 @@ def run(settings: ServiceSettings, ready: Callable[[str], None]) -> None:
 
 async def _serve(settings: ServiceSettings, listening: socket.socket, ready: Callable[[str], None]) -> None:
     service = Service(settings)
-    config = uvicorn.Config(
+    server = _Server(_config(service, settings))
+    with _signals(server, service):
+        async with service:
+            if not server.should_exit:
+                ready(_url(listening))
+                await server.serve(sockets=[listening])
+
+
+def _config(service: Service, settings: ServiceSettings) -> uvicorn.Config:
+    return uvicorn.Config(
         create_app(service),
+        proxy_headers=bool(settings.forwarded_allow_ips),  # uvicorn would believe whoever runs on this machine
+        forwarded_allow_ips=[*settings.forwarded_allow_ips],
         lifespan="off",  # the service is entered here: what it raises is told as every command's errors are
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_REQUESTS,
     )
-    server = _Server(config)
-    with _signals(server, service):
-        async with service:
-            if not server.should_exit:
-                ready(_url(listening))
-                await server.serve(sockets=[listening])
 
 
 class _Server(uvicorn.Server):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +14,17 @@ from psycopg.conninfo import conninfo_to_dict
 from ..pipeline.job import JOB_TIMEOUT
 from ..stages.errors import ConfigurationError
 from ..stages.pg.settings import PostgresSettings
+from ..stages.vault.settings import AppRoleAuth
 from .settings import database_settings, missing_section, store_settings, vault_settings
 
 if TYPE_CHECKING:
     from ..stages.vault.settings import VaultSettings
     from .config import Config
     from .settings import StoreSettings
+
+
+#: Characters that the token for /metrics has at least.
+SHORTEST_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +66,9 @@ class ServiceSettings:
     grace: float = 30.0
     host: str = "127.0.0.1"
     port: int = 8080
+    forwarded_allow_ips: tuple[str, ...] = ()
+    metrics_token: str = field(default="", repr=False)
+    metrics_public: bool = False
     jwt_mount: str = ""
     jwt_path: str = ""
     jwt_field: str = "secret"
@@ -77,10 +87,18 @@ def service_settings(config: Config) -> ServiceSettings:
     database, vault = database_settings(config), vault_settings(config)
     if vault is None:
         raise missing_section(config, "vault", "The vault, where the service keeps its secrets,")
+    if isinstance(vault.auth, AppRoleAuth) and vault.auth.wrapped:
+        raise ConfigurationError(
+            "The service cannot log in to the vault with a wrapped secret_id: it opens once, and the service logs in "
+            "again and again.",
+            hint="Unwrap it, give the real secret_id (secret_id_file) and set wrapped = false in [vault.auth]; or use "
+            "the method kubernetes.",
+        )
     conninfo = config.secret("service", "control_conninfo")
     control = PostgresSettings(conninfo) if conninfo is not None else database
     if control is None:
         raise missing_section(config, "database", "The database for the service's own tables")
+    target: Any = given.get("target") or _target(database)
     limits: dict[str, Any] = {
         "job_timeout": config.get("backup", "job_timeout", float),
         "part_size": config.get("backup", "part_size", int),
@@ -91,10 +109,21 @@ def service_settings(config: Config) -> ServiceSettings:
         control=control,
         database=database,
         vault=vault,
+        metrics_token=_metrics_token(config),
         store=store_settings(config) if "store" in config.sections else None,
-        **({"target": _target(database)} | _paths(vault, given) | given),
+        **{"target": target, **_paths(vault, target, given), **given},
         **{name: value for name, value in limits.items() if value is not None},
     )
+
+
+def _metrics_token(config: Config) -> str:
+    token = config.secret("service", "metrics_token") or ""
+    if token and (len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token):
+        raise ConfigurationError(
+            f"metrics_token in [service] has less than {SHORTEST_TOKEN} characters, or some that a header cannot hold.",
+            hint="Make one with `openssl rand -hex 32`.",
+        )
+    return token
 
 
 def _target(database: PostgresSettings | None) -> str:
@@ -105,7 +134,7 @@ def _target(database: PostgresSettings | None) -> str:
     return str(found)
 
 
-def _paths(vault: VaultSettings, given: dict[str, Any]) -> dict[str, str]:
+def _paths(vault: VaultSettings, target: str, given: dict[str, Any]) -> dict[str, str]:
     """Where the service's secrets are, as far as it is not said: in the first root."""
     if not vault.roots:
         raise ConfigurationError("The vault has no roots to back up.", hint="Configure [[vault.roots]].")
@@ -113,7 +142,14 @@ def _paths(vault: VaultSettings, given: dict[str, Any]) -> dict[str, str]:
     folder = f"{root.path.strip('/')}/" if root.path.strip("/") else ""
     return {
         "secrets_mount": root.mount,
-        "secrets_path": f"{folder}backup-service",
+        "secrets_path": f"{folder}backup-service/{_segment(target)}",
         "jwt_mount": given.get("jwt_mount", root.mount),
         "jwt_path": f"{folder}jwt-secret",
     }
+
+
+def _segment(target: str) -> str:
+    """A target as one part of a path in the vault."""
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", target):
+        return target
+    return hashlib.sha256(target.encode()).hexdigest()[:32]

@@ -59,7 +59,7 @@ def create_app(
         service: what the API is for.
         authenticate: tells who sent a request; without it the configured JWTs do.
         prefix: what every path begins with, such as ``/backups``; for an app that is mounted, the mount says it.
-        metrics_access: who may read ``/metrics``; without it whoever has a role.
+        metrics_access: who may read ``/metrics``; without it as is configured, else whoever has a role.
 
     Raises:
         ConfigurationError: a setting for tokens that cannot be used.
@@ -83,7 +83,9 @@ def create_app(
     app.state.authenticate = authenticate or authenticator(service.config)
     app.state.refused = RefusedLogins(service.audit)
     app.state.deriving = asyncio.Semaphore(1)  # keys from passwords
-    app.state.metrics = metrics_access or MetricsAccess()
+    app.state.metrics = metrics_access or MetricsAccess(
+        public=service.config.metrics_public, token=service.config.metrics_token
+    )
     for router in (*_ROUTERS, docs_page.router):
         app.include_router(router, prefix=prefix)
     problems.install(app)

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from ..service_settings import SHORTEST_TOKEN
 from . import auth
 from .shared import TheService, problems
 
@@ -31,8 +32,8 @@ class MetricsAccess:
     token: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if self.token and len(self.token) < 16:
-            raise ValueError("a metrics token has at least 16 characters")
+        if self.token and len(self.token) < SHORTEST_TOKEN:
+            raise ValueError(f"a metrics token has at least {SHORTEST_TOKEN} characters")
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}, **problems()}, response_class=Response)

@@ -11,14 +11,18 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import psutil
 import psycopg
 import pytest
 
+from kleidia_backup.service.server import _config
+from kleidia_backup.service.service import Service
 from kleidia_backup.service.service_settings import ServiceSettings
 from kleidia_backup.stages.vault.settings import TokenAuth
 
@@ -116,6 +120,22 @@ def test_serve_runs_a_job_and_stops(configuration: Path, application: str) -> No
         "kleidia_backup.job",
     )
     assert "canary" not in log
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("configured", "written"), [((), "127.0.0.1"), (("127.0.0.1",), "192.0.2.77")])
+async def test_a_forwarded_address_is_believed_from_whom_is_configured(
+    service: Service, configured: tuple[str, ...], written: str
+) -> None:
+    """X-Forwarded-For of anybody on this machine is nothing, unless its address is among forwarded_allow_ips."""
+    config = _config(service, replace(service.config, forwarded_allow_ips=configured))
+    config.load()
+    transport = httpx.ASGITransport(config.loaded_app, client=("127.0.0.1", 4711))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        headers = {"Authorization": "Bearer none", "X-Forwarded-For": "192.0.2.77"}
+        assert (await client.get("/api/backup/jobs", headers=headers)).status_code == 401
+    (entry,) = await service.audit.page()
+    assert (entry.action, entry.ip) == ("login.refused", written)
 
 
 def application_name(conninfo: str) -> str:
