@@ -122,7 +122,7 @@ def find_tables(connection: Connection, names: Iterable[str]) -> tuple[Table, ..
 
 
 def with_partitions(connection: Connection, tables: Iterable[Table]) -> tuple[Table, ...]:
-    """These tables and their partitions, however deep."""
+    """These tables, their partitions and heirs, however deep."""
     rows = connection.execute(
         "WITH RECURSIVE tree(oid) AS (SELECT to_regclass(name)::oid FROM unnest(%s::text[]) AS name"
         " UNION SELECT inhrelid FROM pg_inherits JOIN tree ON inhparent = oid)"
@@ -132,6 +132,22 @@ def with_partitions(connection: Connection, tables: Iterable[Table]) -> tuple[Ta
         ([str(table) for table in tables],),
     ).fetchall()
     return tuple(Table(schema, name) for schema, name in rows)
+
+
+def with_heirs(connection: Connection, tables: Iterable[Table]) -> tuple[Table, ...]:
+    """These tables, and after each other those that inherit from them: a row of an heir is a row of the table as well.
+
+    Partitions are no heirs: they are a part of their table.
+    """
+    mine = tuple(tables)
+    rows = connection.execute(
+        "WITH RECURSIVE heir(oid, depth) AS (SELECT to_regclass(name)::oid, 0 FROM unnest(%s::text[]) AS name"
+        " UNION SELECT inhrelid, depth + 1 FROM pg_inherits JOIN heir ON inhparent = oid)"
+        " SELECT n.nspname, c.relname FROM heir JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE c.relkind = 'r' AND NOT c.relispartition AND depth > 0 GROUP BY 1, 2 ORDER BY max(depth), 1, 2",
+        ([str(table) for table in mine],),
+    ).fetchall()
+    return tuple(dict.fromkeys((*mine, *(Table(schema, name) for schema, name in rows))))
 
 
 def unreadable(connection: Connection) -> list[str]:

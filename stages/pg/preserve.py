@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .connect import connect, one
-from .preflight import find_tables
+from .preflight import find_tables, with_heirs
 from .preserve_sql import CREATE_EARLY, FINISH, PREPARE, TABLES, TOLERANT
 from .settings import CONTROL_SCHEMA, PostgresSettings, Table, quote_literal
 from .shape import SHAPE
@@ -100,7 +100,7 @@ def plan(settings: PostgresSettings, names: tuple[str, ...], archive: Collection
     Raises what ``connect`` raises.
     """
     with connect(settings) as connection:
-        keep = find_tables(connection, names)
+        keep = with_heirs(connection, find_tables(connection, names))
         foreign_keys = one(connection, "SELECT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f')")[0]
     absent = frozenset() if archive is None else frozenset(keep) - frozenset(archive)
     return Preservation(tuple(map(Table.parse, names)), keep, absent, needed=bool(names or foreign_keys))

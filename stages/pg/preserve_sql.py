@@ -112,7 +112,8 @@ BEGIN
     -- What something else depends on is left to the archive, which may drop that first.
     FOR r IN SELECT format('DROP %s %s', CASE kind WHEN 'v' THEN 'VIEW' ELSE 'MATERIALIZED VIEW' END, rel) AS sql
              FROM (SELECT * FROM pg_temp.kleidia_dependent ORDER BY depth DESC OFFSET 0) d
-             UNION ALL SELECT format('DROP TABLE %s', rel) FROM pg_temp.kleidia_keep WHERE absent LOOP
+             UNION ALL SELECT format('DROP TABLE %s', rel)  -- heirs first
+             FROM (SELECT * FROM pg_temp.kleidia_keep WHERE absent ORDER BY n DESC OFFSET 0) k LOOP
         BEGIN
             EXECUTE r.sql;
         EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN NULL;
@@ -207,7 +208,7 @@ BEGIN
             ON b.attname = a.attname AND b.attrelid = pg_catalog.to_regclass(format('pg_temp.kleidia_rows_%s', k.n))
             WHERE a.attrelid = current AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
         EXECUTE format('SELECT count(*) FROM pg_temp.kleidia_rows_%s', k.n) INTO expected;
-        EXECUTE format('DELETE FROM %s', k.rel);
+        EXECUTE format('DELETE FROM %s %s', CASE k.kind WHEN 'r' THEN 'ONLY' ELSE '' END, k.rel);
         EXECUTE format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM pg_temp.kleidia_rows_%s',
                        k.rel, names, exprs, k.n);
         GET DIAGNOSTICS moved = ROW_COUNT;

@@ -119,6 +119,11 @@ WITH relation AS (
     FROM relation JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = id
     JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
     UNION ALL
+    SELECT h.id, 68, 'inheritance', p.rel, format('ALTER TABLE %s INHERIT %s', h.rel, p.rel),
+           format('ALTER TABLE %s NO INHERIT %s', h.rel, p.rel)
+    FROM relation h JOIN pg_catalog.pg_inherits i ON i.inhrelid = h.id JOIN relation p ON p.id = i.inhparent
+    WHERE h.relkind = 'r' AND NOT h.relispartition
+    UNION ALL
     SELECT id, 70, 'trigger', tgname, pg_catalog.pg_get_triggerdef(t.oid), format('DROP TRIGGER %I ON %s', tgname, rel)
     FROM relation JOIN pg_catalog.pg_trigger t ON t.tgrelid = id WHERE NOT t.tgisinternal
     UNION ALL

@@ -435,6 +435,35 @@ async def test_an_archive_with_rows_of_the_preserved_table(db: Any) -> None:
     assert kept(db, "backup_jobs") == before
 
 
+@pytest.mark.parametrize("since", [False, True], ids=["in the archive", "made since"])
+async def test_tables_that_inherit_from_a_preserved_one_keep_their_rows(db: Any, since: bool) -> None:
+    """Their rows are rows of that table as well; heirs of heirs too, with their columns, checks and parents."""
+    heirs = (
+        "CREATE TABLE a_jobs (size int CHECK (size > 0)) INHERITS (backup_jobs)",
+        "CREATE TABLE aa_jobs (more text DEFAULT 'm') INHERITS (a_jobs)",
+        "INSERT INTO a_jobs (what, size) VALUES ('a', 1)",
+        "INSERT INTO aa_jobs (what, size) VALUES ('aa', 2)",
+    )
+    db.execute(*USERS, JOBS.format(""), "INSERT INTO backup_jobs (what, triggered_by) VALUES ('old', 1)")
+    db.execute(*(() if since else heirs))
+    chunks = await db.dump()
+    db.execute(*(heirs if since else ()), "ALTER TABLE backup_jobs ADD COLUMN extra int DEFAULT 5")
+    db.execute("INSERT INTO a_jobs (what, size) VALUES ('later', 3)", "DELETE FROM users WHERE name = 'cyd'")
+    question = (
+        "SELECT t.tableoid::regclass::text, t::text, a.size, aa.more FROM backup_jobs t"
+        " LEFT JOIN a_jobs a USING (id) LEFT JOIN aa_jobs aa USING (id) ORDER BY t.id"
+    )
+    before = db.query(question)
+    assert len(before) == 4
+    survey = SqlSurvey()
+    await run_sink(survey, chunks)
+    session = await db.restore(chunks, tables=survey.facts.tables)
+    assert db.query(question) == before
+    assert [table.name for table in session.report.preserved] == ["backup_jobs", "a_jobs", "aa_jobs"]
+    assert session.report.warnings == []
+    assert db.value("SELECT count(*) FROM users") == 3
+
+
 async def test_writers_wait_and_lose_nothing(db: Any, until: Any) -> None:
     """A job written by somebody else before the restore has the lock is kept."""
     db.execute(*USERS, JOBS.format(""))
