@@ -7,6 +7,9 @@ from .shared import TheService, problems
 
 router = APIRouter(tags=["operation"])
 
+#: Seconds in which the control database must answer: whoever asks waits only as long.
+_PATIENCE = 2.0
+
 
 @router.get("/healthz", responses=problems(always=(500,)))
 async def healthz() -> models.Health:
@@ -17,6 +20,5 @@ async def healthz() -> models.Health:
 @router.get("/readyz", responses=problems(503, always=(500,)))
 async def readyz(service: TheService) -> models.Health:
     """The control database answers, so requests can be served here."""
-    async with service.control.connection() as connection:
-        await connection.execute("SELECT 1")
+    await service.control.check(_PATIENCE)
     return models.Health()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ...stages.errors import DatabaseError, DatabaseForbidden, DatabaseUnreachable
@@ -24,6 +25,13 @@ Connection: TypeAlias = "psycopg.AsyncConnection[Any]"
 #: Seconds in which the database gives a connection and answers what is asked over it.
 ANSWER = 20.0
 _CONNECTIONS = 10
+#: Milliseconds after which a connection is lost whose other end takes nothing any more, as libpq writes it.
+_LOST = {"tcp_user_timeout": "30000"}
+
+
+def lively(settings: PostgresSettings) -> str:
+    """The connection string for a pool that lives for months: a peer that vanished is noticed. Never log it."""
+    return make_conninfo("", **(_LOST | conninfo_to_dict(settings.full_conninfo())))
 
 
 class Control:
@@ -36,7 +44,7 @@ class Control:
     def __init__(self, settings: PostgresSettings, *, connections: int = _CONNECTIONS) -> None:
         self.settings = settings
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
-            settings.full_conninfo(),
+            lively(settings),
             kwargs={"autocommit": True, "fallback_application_name": "kleidia-backup service"},
             min_size=1,
             max_size=connections,
@@ -66,6 +74,22 @@ class Control:
         """
         async with self._mapped(), asyncio.timeout(ANSWER), self._pool.connection() as connection:
             yield connection
+
+    async def check(self, seconds: float) -> None:
+        """Whether the database answers at all, in so many seconds. Raises what ``connection`` raises."""
+        # In a task that is not waited for: psycopg takes its time to give up a question that nobody answers.
+        asking = asyncio.create_task(self._ask(), name="is the control database there")
+        await asyncio.wait({asking}, timeout=seconds)
+        if asking.done():
+            return asking.result()
+        asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        asking.cancel()
+        async with self._mapped():
+            raise TimeoutError
+
+    async def _ask(self) -> None:
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
 
     @asynccontextmanager
     async def _mapped(self) -> AsyncIterator[None]:

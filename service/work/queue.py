@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...stages.errors import DatabaseUnreachable
 from ...stages.pg.settings import CONTROL_SCHEMA
+from ..control.database import lively
 from ..control.jobs import QUEUEING_LOCK
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Queue:
 
 def _connector(settings: PostgresSettings) -> procrastinate.PsycopgConnector:
     """Connections for procrastinate: its unqualified names mean our schema."""
-    conninfo = settings.full_conninfo()
+    conninfo = lively(settings)
     options = f"{conninfo_to_dict(conninfo).get('options') or ''} -c search_path={CONTROL_SCHEMA}".strip()
     kwargs: dict[str, Any] = {"fallback_application_name": "kleidia-backup queue"}
     return procrastinate.PsycopgConnector(
