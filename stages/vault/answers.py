@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -61,8 +63,31 @@ class Conflict:
     """Somebody else wrote this secret in between; nothing was written."""
 
 
-#: The names in a folder.
-Names: TypeAlias = list[str]
+class Names(Iterator[str]):
+    """The names in a folder, cut out of the server's answer one by one: a million take no more than their bytes.
+
+    ``next`` raises ``ValueError`` for something that is no name.
+    """
+
+    def __init__(self, keys: bytes | msgspec.Raw = b"[]") -> None:
+        self._keys = memoryview(keys)  # of the answer, which is in memory once
+        self._at = 0
+
+    @property
+    def none(self) -> bool:
+        """Whether there is none at all."""
+        return _END.match(self._keys) is not None
+
+    def __next__(self) -> str:
+        match = _NAME.match(self._keys, self._at)
+        if match is None:
+            if _END.match(self._keys, self._at):
+                raise StopIteration
+            raise ValueError("not a name")
+        self._at = match.end()
+        return _name(match[1])
+
+
 ReadResult: TypeAlias = Found | Deleted | Absent | Oversize | Refused
 WriteResult: TypeAlias = Written | Conflict | Refused
 
@@ -92,7 +117,7 @@ class _Answer(msgspec.Struct):
 
 
 class _Keys(msgspec.Struct):
-    keys: list[str] = msgspec.field(default_factory=list)
+    keys: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class _ListAnswer(msgspec.Struct):
@@ -109,7 +134,11 @@ _plain = msgspec.json.Decoder(_Answer)
 _list = msgspec.json.Decoder(_ListAnswer)
 _write = msgspec.json.Decoder(_WriteAnswer)
 
+_name = msgspec.json.Decoder(str).decode
+
 _NULL = b"null"
+_NAME = re.compile(rb'[\[, \t\r\n]*+("(?:[^"\\]++|\\.)*+")', re.DOTALL)
+_END = re.compile(rb"[\[ \t\r\n]*+\]\Z|null\Z")
 _WRAPPED = Refused(200, "a policy demands that this answer be wrapped (min_wrapping_ttl)")
 _STRANGE = Refused(200, "the answer is not what a KV engine says")
 
@@ -176,7 +205,7 @@ def read_names(body: bytes) -> Names | Refused:
         answer = _list.decode(body)
     except msgspec.DecodeError:
         return _STRANGE
-    return _STRANGE if answer.data is None else answer.data.keys
+    return _STRANGE if answer.data is None else Names(answer.data.keys)
 
 
 def written(body: bytes) -> Written | Refused:

@@ -184,7 +184,7 @@ class VaultClient:
             return Refused(200, f"more names than fit into {LIST_LIMIT >> 20} MiB")
         if answer.status == 404:
             nothing = self._missing(mount, answer)
-            return nothing if isinstance(nothing, Refused) else []
+            return nothing if isinstance(nothing, Refused) else Names()
         return answers.read_names(answer.body) if answer.status == 200 else _refused(answer)
 
     async def write(self, mount: str, path: str, value: bytes, *, cas: int | None = None) -> WriteResult:

@@ -15,7 +15,7 @@ from ...pipeline.engine import in_thread
 from ..errors import KleidiaError, VaultThreshold
 from ..words import count
 from . import jsontext
-from .answers import Absent, Conflict, Deleted, Found, Oversize, Refused
+from .answers import Absent, Conflict, Deleted, Found, Names, Oversize, Refused
 from .fan_out import AHEAD, fan_out
 from .reports import WriteReport, some
 from .roots import Root, check_roots, locate
@@ -123,9 +123,10 @@ class VaultSink:
         made meanwhile. KV version 1 has no such check.
         """
         for root in self._roots:
-            version = await self._client.kv_version(root.mount)
-            if version == 2 and await self._client.list(root.mount, root.folder) == []:
-                self._empty.add(root)
+            if await self._client.kv_version(root.mount) == 2:
+                names = await self._client.list(root.mount, root.folder)
+                if isinstance(names, Names) and names.none:
+                    self._empty.add(root)
 
     async def _tasks(self, secrets: Inlet[Secret]) -> AsyncGenerator[_Task]:
         """Where each secret goes. The journal is told of absent ones ahead of the workers, of many at once."""

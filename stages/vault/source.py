@@ -16,7 +16,7 @@ from ...formats.secret import MAX_SECRET, Secret
 from ..errors import ConfigurationError, VaultForbidden, VaultUnreadable
 from ..words import count
 from . import jsontext
-from .answers import Absent, Deleted, Found, Oversize, ReadResult, Refused
+from .answers import Absent, Deleted, Found, Names, Oversize, ReadResult, Refused
 from .reports import SERVER_STRINGS, ReadReport, some
 from .roots import Root, check_roots, owner, unusable
 
@@ -32,11 +32,11 @@ SMALL = 1024 * 1024
 
 @dataclass
 class _Folder:
-    """A folder that was listed, and the names in it that nobody took yet (in reverse, the next one last)."""
+    """A folder that was listed, and the names in it that nobody took yet."""
 
     root: Root
     path: str
-    names: list[str]
+    names: Names
 
 
 class VaultSource:
@@ -125,9 +125,17 @@ class VaultSource:
     def _take(self) -> tuple[Root, str] | None:
         while self._folders:
             folder = self._folders[-1]
-            if folder.names:
-                return folder.root, folder.path + folder.names.pop()
-            self._folders.pop()
+            try:
+                name = next(folder.names, None)
+            except ValueError:
+                self._unreadable(folder.root, folder.path, "the answer is not what a KV engine says")
+                name = None
+            if name is None:
+                self._folders.pop()
+            elif why := unusable(name.removesuffix("/")):
+                self._unreadable(folder.root, folder.path + name, why)
+            else:
+                return folder.root, folder.path + name
         return None
 
     def _rouse(self) -> None:
@@ -146,14 +154,7 @@ class VaultSource:
                 )
             self._unreadable(root, path, names.reason, forbidden=names.status == 403)
             return
-        good = []
-        for name in names:
-            if why := unusable(name.removesuffix("/")):
-                self._unreadable(root, path + name, why)
-            else:
-                good.append(name)
-        good.reverse()
-        self._folders.append(_Folder(root, path, good))
+        self._folders.append(_Folder(root, path, names))
 
     async def _read(self, root: Root, path: str, out: Outlet[Secret]) -> None:
         result = await self._client.read(root.mount, path, limit=SMALL)

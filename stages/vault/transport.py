@@ -132,14 +132,12 @@ async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     length = response.content_length
     if length is not None and length <= limit and "Content-Encoding" not in response.headers:
         return await response.read()
-    pieces, size = [], 0
+    body = BytesIO()  # hands over what it gathered without a copy
     while piece := await response.content.readany():
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
+        if body.write(piece) and body.tell() > limit:
             response.close()
             return None
-    return b"".join(pieces)
+    return body.getvalue()
 
 
 def quoted(path: str) -> str:

@@ -10,7 +10,17 @@ import pytest
 from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.stages.errors import ConfigurationError, VaultForbidden, VaultMountMissing
 from kleidia_backup.stages.vault import jsontext
-from kleidia_backup.stages.vault.answers import Absent, Conflict, Deleted, Found, Oversize, Refused, Written
+from kleidia_backup.stages.vault.answers import (
+    Absent,
+    Conflict,
+    Deleted,
+    Found,
+    Names,
+    Oversize,
+    Refused,
+    Written,
+    read_names,
+)
 from kleidia_backup.stages.vault.client import VaultClient
 from kleidia_backup.stages.vault.settings import Root, TokenAuth
 
@@ -35,17 +45,56 @@ async def test_the_version_of_a_mount_is_asked(client: VaultClient, kv_mount: Mo
     assert await client.kv_version(kv_mount(version).path) == version
 
 
+async def names_in(client: VaultClient, mount: str, folder: str) -> list[str]:
+    """The names in a folder."""
+    names = await client.list(mount, folder)
+    assert isinstance(names, Names)
+    assert not names.none
+    return list(names)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('["a", "b/",\n"c\\"d\\u00e9"]', ["a", "b/", 'c"d\N{LATIN SMALL LETTER E WITH ACUTE}']),
+        ("[]", []),
+        ("null", []),
+        ("[ ]", []),
+        ('["]"]', ["]"]),
+    ],
+)
+def test_names_are_cut_out_of_the_answer(text: str, names: list[str]) -> None:
+    """One by one, escapes included."""
+    found = read_names(b'{"data": {"keys": %s}, "auth": null}' % text.encode())
+    assert isinstance(found, Names)
+    assert found.none is (not names)
+    assert list(found) == names
+
+
+@pytest.mark.parametrize("text", ["[1]", '["a", {}]', "{}", "7", '["a", ["b"]]'])
+def test_what_is_no_name_is_an_error(text: str) -> None:
+    """A server that lists something else is not taken for an empty folder."""
+    found = read_names(b'{"data": {"keys": %s}}' % text.encode())
+    assert isinstance(found, Names)
+    assert not found.none
+    with pytest.raises(ValueError, match="not a name"):
+        list(found)
+
+
 @pytest.mark.parametrize("version", [1, 2])
 async def test_a_secret_there_and_back(client: VaultClient, kv_mount: Mounter, version: int) -> None:
     """Write, read, list and delete."""
     kv = kv_mount(version)
     assert await client.read(kv.path, "a/b") == Absent()
-    assert await client.list(kv.path, "") == []
+    nothing = await client.list(kv.path, "")
+    assert isinstance(nothing, Names)
+    assert nothing.none
+    assert list(nothing) == []
     wrote = await client.write(kv.path, "a/b", b'{"k":"v","n":null}', cas=0)
     assert wrote == Written(1 if version == 2 else 0)
     assert await client.read(kv.path, "a/b") == Found(b'{"k":"v","n":null}', 1 if version == 2 else 0)
-    assert await client.list(kv.path, "") == ["a/"]
-    assert await client.list(kv.path, "a/") == ["b"]
+    assert await names_in(client, kv.path, "") == ["a/"]
+    assert await names_in(client, kv.path, "a/") == ["b"]
     assert await client.delete(kv.path, "a/b", all_versions=True) == Written()
     assert await client.read(kv.path, "a/b") == Absent()
     assert await client.delete(kv.path, "a/b") == Written()
@@ -80,8 +129,7 @@ async def test_unusual_names(client: VaultClient, kv_mount: Mounter, version: in
     for n, name in enumerate(NAMES):
         for path in (name, f"{name}/{name}"):
             assert isinstance(await client.write(kv.path, path, b'{"n":%d}' % n, cas=0), Written), path
-    names = await client.list(kv.path, "")
-    assert isinstance(names, list)
+    names = await names_in(client, kv.path, "")
     assert sorted(names) == sorted([*NAMES, *(f"{name}/" for name in NAMES)])
     for n, name in enumerate(NAMES):
         for path in (name, f"{name}/{name}"):
