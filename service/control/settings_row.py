@@ -20,7 +20,10 @@ NAMES: dict[str, Name] = {"secret_access_key": "s3", "encryption_password": "enc
 
 
 class VersionConflict(ConfigurationError):
-    """The settings were changed since they were read; nothing was stored."""
+    """The settings were changed since they were read; nothing was stored.
+
+    It is not in the engine's tree of errors (``stages/errors.py``), for the engine knows nothing of these settings.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,9 @@ def _epitaph(job: Job, limit: float) -> tuple[str, str]:
     hint = "Start it again."
     if job.kind == "restore":
         hint = (
-            "If secrets were written, the next restore on that machine says so: "
-            "`kleidia-backup restore --undo` there puts them back. The database is as before unless it was committing."
+            "If secrets were written, the next restore on that machine says so: `kleidia-backup restore --undo` there, "
+            "with the service's configuration and state directory, puts them back. The database is as before, unless "
+            "it was committing."
         )
     if job.started_at and datetime.now(UTC) - job.started_at > timedelta(seconds=limit):
         return f"Stale: it ran for more than {hours}.", hint

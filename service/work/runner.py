@@ -99,7 +99,7 @@ class Runner:
                     else:
                         await self._restore(running, outcome, log)
             except KleidiaError as exc:
-                outcome.error, outcome.hint = exc.message, exc.hint
+                outcome.error, outcome.hint = exc.message, self._placed(exc.hint)
             except Exception as exc:
                 log.exception("job failed in a way nobody expected")
                 outcome.error = f"The job failed in a way nobody expected: {type(exc).__name__}."
@@ -109,6 +109,15 @@ class Runner:
             outcome.error = f"{running.reason} {outcome.error or _left(running)}".strip()
             outcome.hint = outcome.hint or "Start it again when it suits."
         return outcome
+
+    def _placed(self, hint: str) -> str:
+        """A next step, and where it is taken: the journal of a restore is on the machine that ran it.
+
+        So no request can undo one: the queue would give the job to whichever replica is free.
+        """
+        if "`kleidia-backup restore --" not in hint:
+            return hint
+        return f"{hint} Do so where the replica {self._replica} ran, with its configuration and its state directory."
 
     async def _back_up(self, running: Running, log: Any) -> BackupReport:
         """Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through."""

@@ -19,12 +19,15 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from kleidia_backup import PostgresSettings
+from kleidia_backup.pipeline.undo import undo_restore
 from kleidia_backup.service.control.audit import Audit
 from kleidia_backup.service.control.database import Control
 from kleidia_backup.service.control.jobs import Job, Jobs
+from kleidia_backup.service.demo.servers import KvMount
 from kleidia_backup.service.service import Service
 from kleidia_backup.service.service_settings import ServiceSettings
 
+from ..faults.proxy import Strike, http_proxy, stall, vault_operation
 from .conftest import ended, files, new_backup
 
 pytestmark = pytest.mark.anyio
@@ -110,6 +113,48 @@ async def test_three_replicas_and_one_that_is_killed(
         assert [entry.action for entry in await audit.page()] == ["backup.completed", "backup.failed"]
     assert replicas.stop() == [0, 0]
     assert len(files(store_directory)) == 1
+
+
+async def test_a_restore_that_was_killed_comes_before_the_next(
+    service_settings: ServiceSettings, kv: KvMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one on that machine fails, and says what to do where; when that is done, restores run again."""
+    async with Service(service_settings) as service:
+        backup = await ended(service, (await service.submit(new_backup())).id)
+    for number in range(3):
+        kv.put(f"app/secret-{number}", {"value": "newer"})
+    restore = new_backup(kind="restore", archive=backup.archive)
+    async with http_proxy(service_settings.vault.address, vault_operation) as vault:
+        second = Strike({1}, ever=True, only="POST data")
+        vault.plan = second, stall
+        replicas = Replicas(
+            replace(service_settings, vault=replace(service_settings.vault, address=vault.endpoint, workers=1))
+        )
+        await anyio.to_thread.run_sync(replicas.start, 1)
+        async with Control(service_settings.control) as control:
+            jobs = Jobs(control, "app")
+            killed = await jobs.create(restore)
+            with anyio.fail_after(20):
+                await second.struck.wait()
+            replicas.kill(await _until(jobs, killed.id, lambda now: now.replica is not None))
+    monkeypatch.setattr("kleidia_backup.stages.vault.undo.SETTLE", 0.2)
+    async with Service(service_settings) as service:
+        buried = await ended(service, killed.id)
+        assert buried.hint is not None
+        assert "`kleidia-backup restore --undo`" in buried.hint
+        refused = await ended(service, (await service.submit(restore)).id)
+        assert refused.status == "failed"
+        assert refused.error is not None
+        assert "is unfinished" in refused.error
+        assert refused.hint is not None
+        assert "`kleidia-backup restore --undo`" in refused.hint
+        assert f"the replica {service.replica} ran" in refused.hint
+        await undo_restore(
+            vault=service_settings.vault, database=service_settings.database, state=service_settings.state
+        )
+        assert [kv.get(f"app/secret-{number}")["value"] for number in range(3)] == ["newer"] * 3
+        assert (await ended(service, (await service.submit(restore)).id)).status == "completed"
+    assert [kv.get(f"app/secret-{number}")["value"] for number in range(3)] == ["s0", "s1", "s2"]
 
 
 async def test_what_died_while_nobody_was_there(service_settings: ServiceSettings) -> None:
