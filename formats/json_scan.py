@@ -18,10 +18,12 @@ _STRING = rb'"' + _CHARS + rb'"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?=[ \t\n\r,\]}])"
 _SCALAR = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|true|false|null)"
 
+_FLAT = rb"\{" + _WS + rb"(?:" + _STRING + _WS + rb":" + _WS + _SCALAR + _WS + rb"(?:," + _WS + rb'(?=")|(?=\})))*+\}'
+
 #: An object of scalars: what nearly every secret is.
-FLAT_OBJECT = re.compile(
-    rb"\{" + _WS + rb"(?:" + _STRING + _WS + rb":" + _WS + _SCALAR + _WS + rb"(?:," + _WS + rb'(?=")|(?=\})))*+\}'
-)
+FLAT_OBJECT = re.compile(_FLAT)
+#: A further member whose value is such an object, from the comma before it on: the name and the value.
+PLAIN_MEMBER = re.compile(_WS + rb"," + _WS + rb"(" + _STRING + rb")" + _WS + rb":" + _WS + rb"(" + _FLAT + rb")")
 STRING = re.compile(_STRING)
 WHITESPACE = re.compile(_WS)
 _CHARACTERS = re.compile(_CHARS)

@@ -13,6 +13,7 @@ from .errors import DamagedArchive
 from .json_scan import (
     FLAT_OBJECT,
     MAX_HELD_BACK,
+    PLAIN_MEMBER,
     STRING,
     WHITESPACE,
     MalformedJson,
@@ -138,12 +139,20 @@ class PayloadReader:
         first = True
         while (path := (yield from self._member(first=first))) is not None:
             first = False
-            if not path:
-                raise MalformedJson("a secret without a path")
-            raw = yield from self._value(self._max_secret, f"the secret {path[:200]!r}")
-            raw.decode()  # strict UTF-8
-            self._any_secret = True
-            self._parts.secrets.append(Secret(path, raw))
+            self._add(path, (yield from self._value(self._max_secret, f"the secret {path[:200]!r}")))
+            while match := PLAIN_MEMBER.match(self._buffer, self._at):  # nearly all are; at once, without a generator
+                name, raw = match.groups()
+                if len(name) > MAX_NAME + 2 or len(raw) > self._max_secret:
+                    break
+                self._add(_decode_text(name), raw)
+                self._at = match.end()
+
+    def _add(self, path: str, raw: bytes) -> None:
+        if not path:
+            raise MalformedJson("a secret without a path")
+        raw.decode()  # strict UTF-8
+        self._any_secret = True
+        self._parts.secrets.append(Secret(path, raw))
 
     def _text(self) -> Generator[None]:
         """The SQL: a string that is passed on in pieces."""
