@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 import psycopg
 import pytest
+from psycopg import sql
 
 from kleidia_backup import DirectorySettings, PostgresSettings, Root, TokenAuth, VaultSettings
 from kleidia_backup.service.control.database import Control
@@ -43,10 +45,25 @@ def new_backup(**changes: object) -> NewJob:
     return NewJob(**(values | changes))  # type: ignore[arg-type]  # as the caller says
 
 
+@pytest.fixture(scope="module")
+def control_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The connection string of a database for the control tables of one module's tests."""
+    name = sql.Identifier(f"test_{secrets.token_hex(6)}")
+    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        yield postgres_server.conninfo(name.as_string().strip('"'))
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
 @pytest.fixture
-async def control(database: str) -> AsyncIterator[Control]:
-    """Control tables in an empty database."""
-    async with Control(PostgresSettings(database)) as opened:
+async def control(control_database: str) -> AsyncIterator[Control]:
+    """Control tables with nothing in them."""
+    async with Control(PostgresSettings(control_database)) as opened:
+        async with opened.connection() as connection:
+            await connection.execute(
+                "TRUNCATE kleidia_backup.jobs, kleidia_backup.audit, kleidia_backup.settings,"
+                " kleidia_backup.schedules, kleidia_backup.limits RESTART IDENTITY"
+            )
         yield opened
 
 

@@ -39,9 +39,9 @@ async def test_the_limit_is_kept_and_says_how_long(control: Control) -> None:
 
 
 @pytest.mark.anyio
-async def test_replicas_at_the_same_time_share_a_limit(control: Control, database: str) -> None:
+async def test_replicas_at_the_same_time_share_a_limit(control: Control, control_database: str) -> None:
     """Forty attempts over two replicas at once, ten allowed: exactly ten get through."""
-    async with Control(PostgresSettings(database)) as other:
+    async with Control(PostgresSettings(control_database)) as other:
         replicas = (Limits(control, "app"), Limits(other, "app"))
         taken = await asyncio.gather(*(replicas[n % 2].take("validate:192.0.2.7", 10, 86_400) for n in range(40)))
     assert taken.count(None) == 10

@@ -297,8 +297,12 @@ async def test_a_transaction_that_fails_late_puts_the_older_secret_back(
             "CREATE CONSTRAINT TRIGGER late AFTER UPDATE ON kleidia_backup.settings DEFERRABLE INITIALLY DEFERRED "
             "FOR EACH ROW EXECUTE FUNCTION refuse()"
         )
-    with pytest.raises(KleidiaError):
-        await store.put({"encryption_password": "canary-new"}, None, ADA)
+    try:
+        with pytest.raises(KleidiaError):
+            await store.put({"encryption_password": "canary-new"}, None, ADA)
+    finally:
+        async with control.connection() as connection:
+            await connection.execute("DROP FUNCTION refuse() CASCADE")
     assert await store.password() == "canary-old"
 
 

@@ -108,10 +108,10 @@ async def test_on_the_days_the_clock_jumps_it_fires_once(
 
 @pytest.mark.anyio
 async def test_two_replicas_at_once_fire_once(
-    replica: Replica, control: Control, settings: SettingsStore, clock: Clock, database: str
+    replica: Replica, control: Control, settings: SettingsStore, clock: Clock, control_database: str
 ) -> None:
     """Ten ticks at the same moment over two replicas, three nights: one job each night."""
-    async with Control(PostgresSettings(database)) as second:
+    async with Control(PostgresSettings(control_database)) as second:
         other = Replica(second, settings, clock)
         await replica.tick()
         for day in (6, 7, 8):
