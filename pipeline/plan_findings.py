@@ -43,12 +43,7 @@ class Findings:
         block, warn = self.blockers.append, self.warnings.append
         if found.busy:
             block(f"Another job works on the database: {_some(found.busy)}. Wait until it ended.")
-        if found.refused_version:
-            block(
-                f"The server is PostgreSQL {found.server} and refuses what pg_dump {found.dumped_by} wrote: restore on "
-                f"version {found.dumped_by} or newer."
-            )
-        elif found.major < found.dumped_by:
+        if found.major < found.dumped_by:
             warn(f"The server is PostgreSQL {found.server}, the dump is of version {found.dumped_by}: it may fail.")
         if found.roles_missing:
             block(f"The server lacks roles that the archive names: {_some(found.roles_missing)}. Create them.")

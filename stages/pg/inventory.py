@@ -33,8 +33,6 @@ Action: TypeAlias = Literal["create", "replace", "preserve", "stay", "drop"]
 _KEYWORDS = frozenset({"current_user", "current_role", "session_user", "public"})
 #: An identifier that needs no quotes.
 _PLAIN = re.compile("[a-z_][a-z0-9_]*")
-#: The first version whose pg_dump sets what older servers do not know (transaction_timeout).
-_TIMEOUTS = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class LockHolder:
 class Inventory:
     """What a restore would change in a database, and what is in its way.
 
-    ``dumped_by`` is the newer of the major versions of the server and the pg_dump behind the archive, 0 when it does
+    ``dumped_by`` is the older of the major versions of the server and the pg_dump behind the archive, 0 when it does
     not say. ``rights_missing`` are those of the role that connects. ``obstacles`` are objects that the archive does
     not know and that depend on what it drops. ``busy`` are jobs on this database now. ``locks_needed`` is an estimate.
     """
@@ -89,11 +87,6 @@ class Inventory:
     busy: tuple[str, ...]
     locks_needed: int
     locks_available: int
-
-    @property
-    def refused_version(self) -> bool:
-        """Whether the server is so much older than the dump that it will surely refuse it."""
-        return self.major < _TIMEOUTS <= self.dumped_by
 
 
 def take_inventory(settings: PostgresSettings, archive: SqlFacts, preserve: tuple[str, ...]) -> Inventory:
@@ -124,7 +117,7 @@ def take_inventory(settings: PostgresSettings, archive: SqlFacts, preserve: tupl
         return Inventory(
             server=f"{version // 10000}.{version % 10000}",
             major=version // 10000,
-            dumped_by=max(archive.versions, default=0),
+            dumped_by=min(archive.versions, default=0),
             role=role,
             roles_missing=tuple(name for what, name in roles if what == "missing"),
             extensions_missing=tuple(name for what, name in extensions if what == "missing"),

@@ -16,7 +16,7 @@ from kleidia_backup.pipeline.engine import Inlet
 from kleidia_backup.pipeline.engine.testing import run_sink
 from kleidia_backup.stages.errors import Busy, CommitUncertain, DatabaseForbidden, DatabaseUnreachable, RestoreFailed
 from kleidia_backup.stages.pg import outcome
-from kleidia_backup.stages.pg.filter import Guard
+from kleidia_backup.stages.pg.filter import DumpFilter, Guard
 from kleidia_backup.stages.pg.lock import hold_database
 from kleidia_backup.stages.pg.psql import PsqlSession, open_psql
 
@@ -202,6 +202,13 @@ async def test_limits_of_the_database_do_not_end_a_restore(db: Any) -> None:
 
 
 @both
+async def test_limits_that_an_older_server_does_not_know_are_left_out() -> None:
+    """A pg_dump of today writes them whatever server it dumps, and the session has set them already."""
+    dump = DumpFilter()
+    text = b"SET lock_timeout = 0;\nSET transaction_timeout = 0;\nSET xmloption = content;\n"
+    assert dump.feed(text) + dump.finish() == b"\n\nSET xmloption = content;\n"
+
+
 async def test_two_transactions_at_once_are_refused(db: Any) -> None:
     """Whatever became of the lock that the jobs hold; a backup is refused too, naming the session."""
     async with open_psql(db.settings):
