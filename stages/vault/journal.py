@@ -23,7 +23,7 @@ from ...pipeline.engine import in_thread
 from ..errors import Busy, ConfigurationError, UnfinishedRestore
 from ..words import count, one_or_more
 from . import journal_files as files
-from .journal_records import FORMAT, Back, Commit, Entry, Header, Left, Record, Refused, Write, fold, record_of
+from .journal_records import FORMAT, Back, Commit, Entry, Header, Left, Plan, Record, Refused, Write, fold, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,6 +138,7 @@ class Journal:
             namespace=vault.namespace,
             roots=_roots(vault),
             cluster=cluster,
+            boot=files.boot(),
         )
         lock = files.hold(directory)
         try:
@@ -200,8 +201,8 @@ class Journal:
         now = round(time(), 3)
         records = [record_of(change, now) for change in changes]
         self._append(*records)
-        if writes := sum(isinstance(record, Write) for record in records):
-            self.writes += writes
+        self.writes += sum(isinstance(record, Write) for record in records)
+        if any(isinstance(record, Plan) or (isinstance(record, Write) and not record.planned) for record in records):
             await self._sync()
 
     async def committing(self, transaction: str, database: str) -> None:
@@ -250,8 +251,10 @@ class Journal:
     def entries(self, part: int, parts: int) -> list[Entry]:
         """The secrets of a part that are not put back yet. Blocks for as long as it takes to read the file once."""
         found: dict[tuple[str, str], Entry] = {}
+        traced = _traced(self.header)
         for record in _records(self.path, lambda line: parts == 1 or _part(line, parts) == part):
-            fold(found, record)
+            if not (traced and isinstance(record, Plan)):
+                fold(found, record)
         return [entry for entry in found.values() if entry.attempts and not entry.settled]
 
     # Ending -----------------------------------------------------------------------------------------------------
@@ -290,22 +293,31 @@ def _nothing(directory: Path) -> ConfigurationError:
 
 def _look(path: Path) -> Unfinished | None:
     """What a journal that nobody holds says; None when there is none, or when nothing needs to be put back."""
-    written, commit = 0, None
+    sent, planned, ended, commit = 0, 0, 0, None
     try:
         files.check_owner(path)
         for record in _records(path):
-            written += isinstance(record, Write)
-            written -= isinstance(record, (Refused, Back))
+            sent += isinstance(record, Write)
+            # Each planned write has one line here, whether it was sent or not.
+            planned += isinstance(record, Plan) or (isinstance(record, Write) and not record.planned)
+            ended += isinstance(record, (Refused, Back))
             if isinstance(record, Commit):
                 commit = record
     except FileNotFoundError:
         return None
     except OSError as exc:
         raise files.unusable(path, "read", exc) from None
-    if not written:
+    if planned == ended:
         return None
     header = _read_header(path)
-    return Unfinished(header.archive, header.started, header.address, written, commit)
+    if not (count := (sent if _traced(header) else planned) - ended):
+        return None
+    return Unfinished(header.archive, header.started, header.address, count, commit)
+
+
+def _traced(header: Header) -> bool:
+    """Whether every write that was sent stands in the file: the machine has not gone down since."""
+    return bool(header.boot) and header.boot == files.boot()
 
 
 def _read_header(path: Path) -> Header:

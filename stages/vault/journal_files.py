@@ -129,6 +129,14 @@ def append(file: int, size: int, line: bytes) -> None:
         raise
 
 
+def boot() -> str:
+    """What this run of the machine is called; empty where there is no such name."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def check_owner(path: Path) -> None:
     """Refuse a journal that others could have written: it says what to overwrite. Raises ``ConfigurationError``."""
     status = path.lstat()

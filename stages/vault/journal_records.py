@@ -21,7 +21,8 @@ FORMAT = 1
 class Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first line: the archive, when its restore began (RFC 3339, UTC), the process, and the vault it goes to.
 
-    ``roots`` are triples of prefix, mount and path. ``cluster`` is what the vault calls itself, if it says so.
+    ``roots`` are triples of prefix, mount and path. ``cluster`` is what the vault calls itself, if it says so,
+    and ``boot`` tells this run of the machine from others, if that is known.
     """
 
     journal: int = FORMAT
@@ -32,10 +33,22 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     roots: tuple[tuple[str, str, str], ...]
     cluster: str = ""
+    boot: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, array_like=True, tag="plan"):
+    """A secret that is not there is going to be written; ``at`` as in ``Write``, which follows when it is sent."""
+
+    mount: str
+    path: str
+    at: float
 
 
 class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
-    """A write that is about to be sent. ``at`` is when, in seconds since 1970 by our clock."""
+    """A write that is about to be sent. ``at`` is when, in seconds since 1970 by our clock.
+
+    One that was ``planned`` may be missing after the machine went down, for only the plan was on the disk then.
+    """
 
     mount: str
     path: str
@@ -43,6 +56,7 @@ class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
     before: int
     existed: bool
     at: float
+    planned: bool = False
 
 
 class Wrote(msgspec.Struct, frozen=True, array_like=True, tag="wrote"):
@@ -86,15 +100,17 @@ class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
     database: str
 
 
-Record: TypeAlias = Write | Wrote | Refused | Back | Left | Commit
+Record: TypeAlias = Plan | Write | Wrote | Refused | Back | Left | Commit
 
 
 def record_of(change: Change, at: float) -> Record:
     """The line for what the sink tells."""
     if change.refused:
         return Refused(change.mount, change.path, change.before)
+    if change.ahead:
+        return Plan(change.mount, change.path, at)
     if change.after is None:
-        return Write(change.mount, change.path, change.kv_version, change.before, change.existed, at)
+        return Write(change.mount, change.path, change.kv_version, change.before, change.existed, at, change.planned)
     return Wrote(change.mount, change.path, change.after)
 
 
@@ -148,8 +164,12 @@ def fold(entries: dict[tuple[str, str], Entry], record: Record) -> None:
     if entry is None:
         entry = entries[key] = Entry(*key)
     match record:
+        case Plan():  # only where the write may have been sent without a trace
+            entry.attempts.setdefault(1, Attempt(existed=False, at=record.at))
         case Write():
             entry.kv_version = record.kv_version
+            if record.planned:  # the first of its secret; this is when it was sent
+                entry.attempts.pop(record.before + 1, None)
             entry.attempts.setdefault(record.before + 1, Attempt(record.existed, record.at))
         case Wrote():
             if attempt := entry.attempts.get(record.after or 1):

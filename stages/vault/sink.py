@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +12,7 @@ import anyio
 
 from ...formats.secret import MAX_SECRET, Secret
 from ...pipeline.engine import in_thread
-from ..errors import KleidiaError, VaultThreshold
+from ..errors import VaultThreshold
 from ..words import count
 from . import jsontext
 from .answers import Absent, Conflict, Deleted, Found, Names, Oversize, Refused
@@ -37,12 +37,12 @@ _INLINE = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write, for a journal: told before it is sent (``after`` is None) and again when the vault confirmed it.
+    """One write, for a journal: told when it is sent next (``after`` is None) and again when the vault confirmed it.
 
     ``before`` is the number of the newest version before the write, deleted or not, 0 when there was none (KV
     version 1 has no numbers: always 0). ``existed`` says whether there was a value, ``after`` which version the write
-    made. One that the vault refused is told again as ``refused``. A change that is told once only may or may not have
-    happened.
+    made. One that the vault refused is told again as ``refused``. A change that was sent and told of no more may or may
+    not have happened. Before all that, the creation of a secret may be told ``ahead``; it is ``planned`` then.
     """
 
     mount: str
@@ -52,13 +52,15 @@ class Change:
     existed: bool
     after: int | None = None
     refused: bool = False
+    ahead: bool = False
+    planned: bool = False
 
 
 class Journal(Protocol):
     """Takes what a sink tells."""
 
     async def __call__(self, *changes: Change) -> None:
-        """Note them; return when the writes among them that are about to be sent are on the disk."""
+        """Note them; return when those that are ahead, or sent next and were not planned, are on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +96,16 @@ class VaultSink:
         self._workers = workers
         self._journal = journal
         self._empty: set[Root] = set()
-        self._unsent: set[Change] = set()
         self._one_large = anyio.Lock()
 
     async def __call__(self, secrets: Inlet[Secret]) -> None:
         """Write every secret."""
         started = monotonic()
         await self._look()
-        try:
-            async with aclosing(self._tasks(secrets)) as tasks:
-                await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
-        except BaseException:
-            await self._take_back()
-            raise
+        async with aclosing(self._tasks(secrets)) as tasks:
+            await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
         self.report.seconds = monotonic() - started
         self._judge()
-
-    async def _take_back(self) -> None:
-        """Tell the journal what it was told ahead and was not sent: the undo need not wonder whose those are."""
-        if self._journal and self._unsent:
-            with anyio.CancelScope(shield=True), suppress(KleidiaError, OSError):
-                await self._journal(*(replace(change, refused=True) for change in self._unsent))
 
     async def _look(self) -> None:
         """Find the roots in which nothing is. A missing mount shows before anything is written.
@@ -137,7 +128,7 @@ class VaultSink:
             if root not in self._empty:
                 yield _Task(secret, root.mount, path, None)
                 continue
-            ahead.append(_Task(secret, root.mount, path, Change(root.mount, path, 2, 0, existed=False)))
+            ahead.append(_Task(secret, root.mount, path, Change(root.mount, path, 2, 0, existed=False, planned=True)))
             size += secret.nbytes
             if len(ahead) == _AHEAD or size > SMALL:
                 await self._note(ahead)
@@ -149,10 +140,9 @@ class VaultSink:
             yield ahead.popleft()
 
     async def _note(self, tasks: Iterable[_Task]) -> None:
-        changes = [task.first for task in tasks if task.first]
+        changes = [replace(task.first, ahead=True) for task in tasks if task.first]
         if self._journal and changes:
             await self._journal(*changes)
-            self._unsent.update(changes)
 
     def _judge(self) -> None:
         report = self.report
@@ -173,8 +163,6 @@ class VaultSink:
         """Make the live value equal; returns why that failed, or nothing."""
         version = await self._client.kv_version(task.mount)
         change = task.first
-        if change:
-            self._unsent.discard(change)
         for attempt in range(_CONFLICTS):
             if attempt:
                 await anyio.sleep(0.1 * attempt)  # a standby may be a little behind
@@ -191,8 +179,6 @@ class VaultSink:
                 before = 0 if isinstance(live, Absent) else live.version
                 change = Change(task.mount, task.path, version, before, existed=isinstance(live, Found))
                 del live  # half of what is in memory
-                if self._journal:
-                    await self._journal(change)
             result = await self._write(change, value)
             if isinstance(result, Refused):
                 return result.reason
@@ -211,7 +197,8 @@ class VaultSink:
         return live
 
     async def _write(self, change: Change, value: bytes) -> Refused | Conflict | None:
-        """Send a write that the journal has, and tell it what came of it."""
+        if self._journal:
+            await self._journal(change)
         cas = change.before if change.kv_version == 2 else None
         result = await self._client.write(change.mount, change.path, value, cas=cas)
         if isinstance(result, Refused | Conflict):

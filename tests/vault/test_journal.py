@@ -84,7 +84,17 @@ async def test_it_holds_paths_and_versions_and_never_a_value(
     assert "canary" not in text
     assert openbao_server.root_token not in text
     header, *lines = [json.loads(line) for line in text.splitlines()]
-    assert header.keys() == {"journal", "archive", "started", "process", "address", "namespace", "roots", "cluster"}
+    assert header.keys() == {
+        "journal",
+        "archive",
+        "started",
+        "process",
+        "address",
+        "namespace",
+        "roots",
+        "cluster",
+        "boot",
+    }
     assert (header["archive"], header["address"]) == ("backups/x.enc", openbao_server.address)
     assert header["roots"] == [["", kv.path, ""], ["one/", one.path, ""]]
     assert sorted(line[:6] for line in lines if line[0] == "write") == sorted(
@@ -101,10 +111,13 @@ async def test_it_holds_paths_and_versions_and_never_a_value(
     journal.close()
 
 
+@pytest.mark.parametrize("empty", [True, False])
 async def test_every_write_is_on_disk_before_it_is_sent(
-    stub: StubVault, state: Path, monkeypatch: pytest.MonkeyPatch
+    stub: StubVault, state: Path, monkeypatch: pytest.MonkeyPatch, *, empty: bool
 ) -> None:
-    """When the server sees it, the file has its line and was synced, one call for many of them."""
+    """When the server sees it, the file has its line and was synced (or its plan was), one call for many of them."""
+    if not empty:
+        stub.values["there"] = (1, "{}")
     synced = 0
     sync = os.fsync
 
@@ -124,7 +137,9 @@ async def test_every_write_is_on_disk_before_it_is_sent(
         if request.method == "POST":
             seen += 1
             path = request.match_info["path"].removeprefix("secret/data/")
-            assert f'["write","secret","{path}",2,'.encode() in journal.path.read_bytes()[:synced]
+            text = journal.path.read_bytes()
+            assert f'["write","secret","{path}",2,'.encode() in text
+            assert f'["{"plan" if empty else "write"}","secret","{path}",'.encode() in text[:synced]
 
     stub.fault = fault
     async with VaultClient(vault) as client:

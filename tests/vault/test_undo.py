@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kleidia_backup.stages.vault import undo as undoing
 from kleidia_backup.stages.vault.client import VaultClient
 from kleidia_backup.stages.vault.journal import Journal, unfinished
 from kleidia_backup.stages.vault.settings import Root, TokenAuth, VaultSettings
-from kleidia_backup.stages.vault.sink import VaultSink
+from kleidia_backup.stages.vault.sink import Change, VaultSink
 from kleidia_backup.stages.vault.undo import VaultUndo, VaultUndoReport
 
 from .conftest import Policies
@@ -67,6 +68,53 @@ def edit(journal: Journal, change: Callable[[list[Any]], list[Any] | None]) -> J
     changed = [each for line in lines if (each := change(json.loads(line))) is not None]
     journal.path.write_text("\n".join([first, *map(json.dumps, changed)]) + "\n", encoding="utf-8")
     return Journal.resume(journal.path.parent)
+
+
+async def planned(vault: VaultSettings, state: Path, sent: tuple[str, ...] = ()) -> Journal:
+    """The journal of a restore that was killed when it had told what it would create, and sent some of it."""
+    journal = Journal.begin("x", vault, state)
+    changes = [Change(vault.roots[0].mount, path, 2, 0, existed=False, planned=True) for path in ("a", "b", "c")]
+    await journal(*(replace(change, ahead=True) for change in changes))
+    for change in changes:
+        if change.path in sent:
+            await journal(change)
+    journal.close()
+    return journal
+
+
+async def test_what_was_planned_and_never_sent_is_nobodys_business(
+    openbao_server: OpenBaoServer, kv: KvMount, tmp_path: Path
+) -> None:
+    """Killed before it sent a planned write, a restore cannot have made the version that somebody else made."""
+    vault = settings(openbao_server, Root("", kv.path))
+    await planned(vault, tmp_path)
+    assert unfinished(tmp_path) is None
+    await planned(vault, tmp_path, sent=("a",))
+    found = unfinished(tmp_path)
+    assert found is not None
+    assert found.count == 1
+    kv.put("a", {"new": True})  # ours
+    kv.put("b", {"mine": True})
+    report = await undo(vault, Journal.resume(tmp_path))
+    assert (report.removed, report.unchanged, report.left) == (1, 0, [])
+    assert kv.all() == {"b": {"mine": True}}
+
+
+async def test_after_the_machine_went_down_a_planned_write_may_have_been_sent(
+    openbao_server: OpenBaoServer, kv: KvMount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then only the plan is sure to be on the disk, and what has its version is taken for ours."""
+    vault = settings(openbao_server, Root("", kv.path))
+    await planned(vault, tmp_path, sent=("a",))
+    kv.put("a", {"new": True})
+    kv.put("b", {"new": True})
+    monkeypatch.setattr("kleidia_backup.stages.vault.journal_files.boot", lambda: "another")
+    found = unfinished(tmp_path)
+    assert found is not None
+    assert found.count == 3
+    report = await undo(vault, Journal.resume(tmp_path))
+    assert (report.removed, report.unchanged, report.left) == (2, 1, [])
+    assert kv.all() == {}
 
 
 def soft_delete(kv: KvMount, path: str) -> None:
