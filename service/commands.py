@@ -12,7 +12,7 @@ from ..stages.errors import ArchiveError, ConfigurationError, InternalError, Kle
 from . import words
 from .config import Config, load
 from .exit_codes import documented, exit_code
-from .memory import share_one_arena
+from .memory import settle_malloc
 from .risks import store_risks, vault_risks
 from .stopping import Stopped, Stopper
 from .terminal import Terminal
@@ -141,7 +141,7 @@ class Invocation:
 
 def run(arguments: Namespace) -> int:
     """Run the command that was asked for; whatever happens becomes one message and an exit status."""
-    share_one_arena()
+    settle_malloc()
     terminal = Terminal(json=arguments.json, verbose=arguments.verbose, quiet=arguments.quiet)
     with Stopper() as stopper:
         invocation = Invocation(arguments, terminal, stopper)

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-#: glibc's name for the most arenas (malloc.h).
-_M_ARENA_MAX = -8
+MIB = 1024 * 1024
+
+#: glibc's names (malloc.h), and what they are set to.
+_SETTINGS = {
+    # All threads share one arena. In arenas of their own, chunks that pass from thread to thread leave tens of MiB
+    # behind in every one.
+    -8: 1,  # M_ARENA_MAX
+    # Chunks of a MiB come from it too, and what is freed stays: otherwise each one is mapped, zeroed and unmapped.
+    -3: 4 * MIB,  # M_MMAP_THRESHOLD
+    -1: 16 * MIB,  # M_TRIM_THRESHOLD
+}
 
 
-def share_one_arena() -> None:
-    """Let all threads allocate from one arena, which keeps peak memory flat; to be called before there are threads.
+def settle_malloc() -> None:
+    """Make peak memory flat and chunks cheap; to be called before there are threads.
 
-    glibc gives threads arenas of their own, each of which keeps what was once freed in it: chunks that pass from
-    thread to thread leave tens of MiB behind in every one. An operator's ``MALLOC_ARENA_MAX`` means the same; other C
-    libraries have no such thing, and then this does nothing.
+    For glibc; with other C libraries this does nothing. An operator's own ``MALLOC_ARENA_MAX`` means the same.
     """
     import ctypes
 
     with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        library = ctypes.CDLL(None)
+        for parameter, value in _SETTINGS.items():
+            library.mallopt(parameter, value)
