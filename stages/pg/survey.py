@@ -110,8 +110,8 @@ class SqlSurvey:
             for piece in pieces:
                 self._guard.let_through(piece)
                 if isinstance(piece, Rows):
-                    if self._table is not None and piece.count:
-                        self.facts.rows[self._table] += piece.count
+                    if self._table is not None and (count := piece.count):
+                        self.facts.rows[self._table] += count
                 elif isinstance(piece, Sql) and piece.first:
                     self._statement(piece.data)
             if last:
