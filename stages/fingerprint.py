@@ -8,8 +8,9 @@ until its digest fits.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..pipeline.engine import MAX_CHUNK, in_thread
 from .errors import ObjectChanged
@@ -23,23 +24,27 @@ BLOCK = MAX_CHUNK
 DIGEST = 16
 
 
-def _digest(data: bytes | bytearray) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST).digest()
-
-
 class Fingerprint:
-    """The digests of every block of a ciphertext, in order."""
+    """The digests of every block of a ciphertext, in order.
+
+    A digest is a GMAC under a key that only this object ever has, its number as the nonce: many times as fast as a
+    hash, and whoever does not know the key makes no other block that fits.
+    """
 
     def __init__(self) -> None:
+        self._mac = AESGCM(AESGCM.generate_key(256))
         self._digests = bytearray()
 
     def add(self, block: bytes | bytearray) -> None:
         """Remember the next block."""
-        self._digests += _digest(block)
+        self._digests += self._digest(len(self), block)
 
     def fits(self, number: int, block: bytes | bytearray) -> bool:
         """Whether this is the block of that number (from 0)."""
-        return self._digests[number * DIGEST : (number + 1) * DIGEST] == _digest(block)
+        return self._digests[number * DIGEST : (number + 1) * DIGEST] == self._digest(number, block)
+
+    def _digest(self, number: int, block: bytes | bytearray) -> bytes:
+        return self._mac.encrypt(number.to_bytes(12, "big"), b"", block)
 
     def __len__(self) -> int:
         return len(self._digests) // DIGEST
@@ -56,6 +61,9 @@ class _Blocks:
         """Pass the stream on."""
         block = bytearray()
         async for chunk in chunks:
+            if len(chunk) == BLOCK and not block:
+                await self._pass(chunk, out)
+                continue
             rest = memoryview(chunk)
             while len(block) + len(rest) >= BLOCK:
                 room = BLOCK - len(block)

@@ -11,6 +11,7 @@ import pytest
 from kleidia_backup import Root, backup, restore
 from kleidia_backup.pipeline.job import within
 from kleidia_backup.stages.errors import ConfigurationError, JobTimeout, ObjectChanged, VaultForbidden
+from kleidia_backup.stages.fingerprint import DIGEST, Fingerprint
 from kleidia_backup.stages.stores.base import ObjectInfo
 from kleidia_backup.stages.stores.directory import DirectoryStore
 
@@ -49,6 +50,23 @@ async def test_other_bytes_in_the_second_reading_are_not_used(system: System) ->
         await restore(made.name, database=system.postgres, vault=system.vault, store=store, password=PASSWORD)
     assert store.readings == 2
     assert (system.rows(), system.secrets()) == before
+
+
+def test_a_block_fits_at_its_own_place_and_under_its_own_key_alone() -> None:
+    """Another bit, another place, one block more, or the digests of another reading: nothing of it fits."""
+    blocks = [b"first" * 1000, b"second" * 1000, b"first" * 1000]
+    marks, other = Fingerprint(), Fingerprint()
+    for block in blocks:
+        marks.add(block)
+        other.add(block)
+    assert [marks.fits(number, block) for number, block in enumerate(blocks)] == [True] * 3
+    assert not marks.fits(0, b"First" + blocks[0][5:])
+    assert not marks.fits(1, blocks[0])
+    assert not marks.fits(3, b"")
+    assert len(marks) == 3
+    assert marks._digests != other._digests
+    # The same block twice does not have the same digest, or its number would not count.
+    assert marks._digests[:DIGEST] != marks._digests[2 * DIGEST :]
 
 
 async def test_asyncio_cancellation_does_not_break_a_shield() -> None:
