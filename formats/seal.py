@@ -59,7 +59,7 @@ class Opener:
         """Decrypt some bytes, holding back what may be the tag. Raises ``UnsupportedArchive`` past 64 GiB."""
         data = self._tail + data
         self._tail = data[-TAG_SIZE:]
-        body = data[:-TAG_SIZE]
+        body = memoryview(data)[:-TAG_SIZE]
         self._left -= len(body)
         if self._left < 0:
             raise UnsupportedArchive("The archive's ciphertext is larger than AES-GCM allows for one nonce.")
