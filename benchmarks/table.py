@@ -1,7 +1,7 @@
 """Writes README's table of results from the JSON of a run: ``python -m benchmarks.table [RESULT.json …]``.
 
-Without a file it takes the newest saved full run; of several, a later one wins. ``--check`` writes nothing and fails
-when README's table is another one.
+Without a file it takes the newest saved full run. Several must be parts of one form at one commit; a later one wins.
+``--check`` writes nothing and fails when README's table is another one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ BEGIN, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->\n"
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """The table, with where and when it was measured. Raises ``SystemExit`` when a line is missing."""
+    """The table, with where and when it was measured. Raises ``SystemExit`` for lines that are missing."""
     lines: dict[str, dict[str, Any]] = {}
+    if len({(run["form"], run["commit_info"]["id"]) for run in runs}) > 1:
+        raise SystemExit("these runs are of different forms or of different commits, and no table of one")
     for run in runs:
         for each in run["benchmarks"]:
             lines |= each["extra_info"]["lines"]
@@ -35,7 +37,8 @@ def _where(run: dict[str, Any]) -> str:
     return (
         f"The {form} form on {run['datetime'][:10]}, {machine['cpu']['count']} processors "
         f"({machine['cpu']['brand_raw']}), {machine['python_implementation']} {machine['python_version']}, "
-        f"PostgreSQL and OpenBao on the same machine. **Bold**: the limit was missed."
+        f"PostgreSQL and OpenBao on the same machine, commit {run['commit_info']['id'][:7]}. "
+        "**Bold**: the limit was missed."
     )
 
 
@@ -44,9 +47,9 @@ def _row(limit: Limit, line: dict[str, Any]) -> str:
     reached = f"{_number(value)} {limit.unit}"
     if not limit.kept(value, short=False):
         reached = f"**{reached}**"
-    if "ours" in line and limit.unit != "s":
-        other = next(each for name, each in line.items() if name not in {"value", "ours"} and isinstance(each, float))
-        reached += f" ({other:.2f} s, {line['ours']:.2f} s)" if isinstance(line["ours"], float) else ""
+    times = [each for name, each in line.items() if name not in {"value", "ours", "rate"} and isinstance(each, float)]
+    if times and isinstance(line.get("ours"), float):
+        reached += f" ({times[0]:.2f} s, ours {line['ours']:.2f} s)"
     if "per_second" in line:
         reached += f" ({line['per_second']:,.0f} secrets/s)"
     aim = "" if limit.aim is None else _number(limit.aim)
