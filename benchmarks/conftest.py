@@ -10,6 +10,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from kleidia_backup.service.demo.servers import start_servers
+from kleidia_backup.service.memory import settle_malloc
 
 from .measuring import Measure
 from .system import FULL, SHORT, Sizes, System
@@ -25,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     What ``--benchmark-save`` keeps lies beside the benchmarks, so that a release can be compared with the last one.
     """
     config.option.benchmark_disable = False
+    settle_malloc()  # as the command does
     if config.option.benchmark_storage == "file://./.benchmarks":
         config.option.benchmark_storage = f"file://{Path(__file__).parent / 'results'}"
 
