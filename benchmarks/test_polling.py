@@ -1,23 +1,28 @@
-"""200 people who watch: how much longer a backup takes while their pages ask the service that runs it."""
+"""200 people who watch: how much longer a backup takes while their pages ask the service that runs it.
+
+Each has a token and a connection of his own, and asks once a second, as a page does: in turns for the jobs that run and
+for the job itself, so 200 requests a second in total. Progress is written every second, and an answer may be a second
+old. Whoever asks has the same cores as the service, the database, the vault and the store: what he takes of them is in
+the figure as well. ``poll_ms`` is the CPU time that the service takes for a request, while no job runs.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jwt
+import psutil
 import pytest
 
 from kleidia_backup import TokenAuth, VaultSettings
@@ -27,10 +32,10 @@ from .measuring import Measure
 from .system import Sizes, System, configuration, secret_bodies
 
 CLIENTS = 200
-#: Seconds between two requests of one client to one address.
-EVERY = 1.0
+#: Seconds for which they ask before anything is measured.
+WARM = 2.0
 LIMIT = Limit(
-    what=f"backup while {CLIENTS} clients ask for the running jobs and for this one, each every second",
+    what=f"backup while {CLIENTS} clients ask, each every second, for the running jobs or for this one",
     reference="the same backup by the same service, nobody asking",
     unit="× its time",
     must=1.1,
@@ -40,58 +45,36 @@ LIMIT = Limit(
 
 @dataclass
 class Pollers:
-    """Clients with a connection each, in a thread of this process; the service is another one."""
+    """Clients with a connection and a token each, in a process of their own; they have asked for a while already."""
 
     port: int
-    token: str
-    job: int = 1
+    tokens: list[str]
     seconds: list[float] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _failed: list[BaseException] = field(default_factory=list)
+    cpu: float = 0.0
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """They ask until left. Every answer is 200, or leaving raises."""
-        thread = threading.Thread(target=self._run, name="pollers")
-        thread.start()
+    def asking(self) -> Iterator[Callable[[int], None]]:
+        """They ask until left, for the job that they are told. Every answer is 200, or leaving raises."""
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("pollers.py")), str(self.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            yield
+            tell = process.stdin
+            print(f"{json.dumps(self.tokens)}\n1", file=tell, flush=True)
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(WARM)
+            yield lambda job: print(job, file=tell, flush=True)
+            found = json.loads(process.communicate(timeout=30)[0])
+            assert process.returncode == 0
         finally:
-            self._stop.set()
-            thread.join()
-        if self._failed:
-            raise self._failed[0]
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._all())
-        except BaseException as exc:  # noqa: BLE001 - raised again where it is waited for
-            self._failed.append(exc)
-
-    async def _all(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for number in range(CLIENTS):
-                group.create_task(self._client(number * EVERY / CLIENTS))
-
-    async def _client(self, offset: float) -> None:
-        await asyncio.sleep(offset)  # not all in the same instant
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        due = time.perf_counter()
-        while not self._stop.is_set():
-            for path in ("running", str(self.job)):
-                started = time.perf_counter()
-                writer.write(
-                    f"GET /api/backup/jobs/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                    f"Authorization: Bearer {self.token}\r\n\r\n".encode()
-                )
-                head = await reader.readuntil(b"\r\n\r\n")
-                assert head.startswith(b"HTTP/1.1 200 "), head
-                length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-                await reader.readexactly(int(length.partition(b":")[2]))
-                self.seconds.append(time.perf_counter() - started)
-            due += EVERY
-            await asyncio.sleep(due - time.perf_counter())
-        writer.close()
+            process.kill()
+            process.communicate()
+        self.seconds, self.cpu = found["seconds"], found["cpu"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +82,13 @@ class Served:
     """A service as a process, and a token for it."""
 
     url: str
-    token: str
+    secret: str
+    process: int
+
+    @property
+    def token(self) -> str:
+        """An administrator's."""
+        return jwt.encode(claims(0), self.secret, "HS256")
 
     def ask(self, method: str, path: str) -> Any:
         """One request; the JSON of its answer, if there is any."""
@@ -112,13 +101,31 @@ class Served:
 
     def pollers(self) -> Pollers:
         """Clients of it."""
-        return Pollers(int(self.url.rpartition(":")[2]), self.token)
+        tokens = [jwt.encode(claims(number), self.secret, "HS256") for number in range(CLIENTS)]
+        return Pollers(int(self.url.rpartition(":")[2]), tokens)
 
-    def backup(self, pollers: Pollers | None = None) -> float:
+    def cpu(self) -> float:
+        """Seconds of CPU time that the process has taken."""
+        times = psutil.Process(self.process).cpu_times()
+        return float(times.user + times.system)
+
+    def poll(self, seconds: float = 6.0) -> float:
+        """Seconds of CPU time for one request, while nothing else is to be done."""
+        before = self.cpu()
+        time.sleep(seconds / 2)
+        idle = (self.cpu() - before) * 2
+        pollers = self.pollers()
+        with pollers.asking():
+            before = self.cpu()
+            time.sleep(seconds)
+            spent = self.cpu() - before
+        return (spent - idle) / (CLIENTS * seconds)
+
+    def backup(self, began: Callable[[int], None] | None = None) -> float:
         """Trigger a backup and wait for its end; the seconds that the service says it took. Its archive is deleted."""
         job = self.ask("POST", "trigger")
-        if pollers is not None:
-            pollers.job = job["id"]
+        if began is not None:
+            began(job["id"])
         while (now := self.ask("GET", f"jobs/{job['id']}"))["status"] in {"pending", "running"}:
             time.sleep(0.25)
         assert now["status"] == "completed", now
@@ -149,7 +156,7 @@ def serving(system: System, sizes: Sizes, file: Path) -> Iterator[Served]:
     try:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
-        yield Served(told["url"], jwt.encode(claims(), jwt_secret(vault), "HS256"))
+        yield Served(told["url"], jwt_secret(vault), process.pid)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:
@@ -158,9 +165,9 @@ def serving(system: System, sizes: Sizes, file: Path) -> Iterator[Served]:
         system.drop_database(control)
 
 
-def claims() -> dict[str, Any]:
-    """Those of an administrator."""
-    return {"sub": "1", "name": "Ada", "role": "admin", "exp": int(time.time()) + 3600}
+def claims(number: int) -> dict[str, Any]:
+    """Those of an administrator; each number is somebody else."""
+    return {"sub": f"{number}", "name": "Ada", "role": "admin", "exp": int(time.time()) + 3600}
 
 
 def jwt_secret(vault: VaultSettings) -> str:
@@ -179,21 +186,24 @@ def test_polling(
     rounds = 5 if measure.short else 3
     watched: list[float] = []
     answers: list[float] = []
+    clients: list[float] = []
 
     with serving(system, sizes, tmp_path / "service.toml") as served:
         served.backup()  # what is made at the first is made
 
         def with_pollers() -> None:
             pollers = served.pollers()
-            with pollers.asking():
+            with pollers.asking() as start:
                 started = time.perf_counter()
-                watched.append(served.backup(pollers))
+                watched.append(served.backup(start))
                 spent = time.perf_counter() - started
             asked = len(pollers.seconds)
-            assert asked >= 0.9 * 2 * CLIENTS * (spent - EVERY) / EVERY, f"only {asked} answers in {spent:.1f} s"
+            assert asked >= 0.9 * CLIENTS * (spent - 1), f"only {asked} answers in {spent:.1f} s"
             answers.extend(pollers.seconds)
+            clients.append(pollers.cpu / asked)
 
         measure.race(with_pollers, rounds=rounds, nobody=served.backup)
+        poll = served.poll()
 
     answers.sort()
     measure.line(
@@ -201,6 +211,8 @@ def test_polling(
         min(watched) / measure.best("nobody"),
         seconds=min(watched),
         nobody_asking=measure.best("nobody"),
+        poll_ms=1000 * poll,
+        poll_of_a_client_ms=1000 * min(clients),
         answers=len(answers),
         median_ms=1000 * answers[len(answers) // 2],
         slowest_ms=1000 * answers[-1],

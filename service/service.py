@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import anyio
 
 from .control.audit import Audit, AuditEntry
+from .control.changes import Changes
 from .control.database import Control
 from .control.jobs import Jobs
 from .control.limits import Limits
@@ -51,7 +52,8 @@ class Service:
         self.target = config.target
         self.replica = f"{socket.gethostname()}:{os.getpid()}:{random.token_hex(4)}"
         self.control = Control(config.control)
-        self.jobs = Jobs(self.control, self.target)
+        self.changes = Changes()
+        self.jobs = Jobs(self.control, self.target, self.changes)
         self.audit = Audit(self.control, self.target, application_audit)
         self.secrets = ServiceSecrets(config.vault, config.secrets_mount, config.secrets_path)
         self.settings = SettingsStore(
@@ -68,7 +70,8 @@ class Service:
         # What runs by itself has connections of its own: a job whose progress waits behind a crowd of requests would
         # count as dead.
         self._beside = Control(config.control, connections=_BESIDE)
-        jobs, audit = Jobs(self._beside, self.target), Audit(self._beside, self.target, application_audit)
+        jobs = Jobs(self._beside, self.target, self.changes)
+        audit = Audit(self._beside, self.target, application_audit)
         self.runner = Runner(
             config,
             replica=self.replica,
@@ -111,6 +114,7 @@ class Service:
         await self._stack.aclose()
 
     async def _fired(self, job: Job) -> None:
+        self.changes.note()
         await self.queue.defer(job.id)
 
     async def submit(self, new: NewJob, password: str | None = None) -> Job:
@@ -143,6 +147,7 @@ class Service:
             entries = [AuditEntry.by(by, "job.cancelled", job_id=job.id, backup_type=job.backup_type)]
             entries += [] if job.active else [entry_of(job)]
             written = [await self.audit.insert(entry, connection) for entry in entries]
+        self.changes.note()
         for entry in written:
             await self.audit.tell(entry)
         if not job.active:  # it waited, and no replica will come for its password

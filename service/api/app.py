@@ -24,6 +24,8 @@ from .authenticators import authenticator
 from .metrics import MetricsAccess
 from .middleware import Surroundings
 from .openapi import describe
+from .polled import Polled
+from .tokens import JwtAuthenticator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,7 +82,7 @@ def create_app(
     )
     app.state.service = service
     app.state.prefix = prefix
-    app.state.authenticate = authenticate or authenticator(service.config)
+    authenticate = app.state.authenticate = authenticate or authenticator(service.config)
     app.state.refused = RefusedLogins(service.audit)
     app.state.deriving = asyncio.Semaphore(1)  # keys from passwords
     app.state.metrics = metrics_access or MetricsAccess(
@@ -90,5 +92,7 @@ def create_app(
         app.include_router(router, prefix=prefix)
     problems.install(app)
     app.add_middleware(Surroundings)
+    if isinstance(authenticate, JwtAuthenticator):  # how others know somebody may cost, or change at any time
+        app.add_middleware(Polled, knows=authenticate.knows, changes=service.changes, prefix=prefix)
     describe(app)
     return app

@@ -40,6 +40,11 @@ class _Kept:
         self._read_at = self._tried_at = float("-inf")
         self._failure: Exception | None = None
 
+    @property
+    def current(self) -> object | None:
+        """As in ``Keys``."""
+        return self._keys if self._now() - self._read_at < FRESH else None
+
     async def keys(self, *, again: bool) -> tuple[list[Any], bool]:
         """The keys, and whether they are newer than before. Raises what ``_read`` raises when there are none."""
         async with self._lock:
@@ -53,7 +58,8 @@ class _Kept:
             self._tried_at = self._now()
             before = self._keys
             try:
-                self._keys = await self._read()
+                read = await self._read()
+                self._keys = before if read == before else read  # what is the same stays the same: see ``current``
             except (KleidiaError, ApiError) as exc:
                 self._failure = exc.with_traceback(None)
                 if age < STALE:

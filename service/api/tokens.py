@@ -9,6 +9,7 @@ import jwt
 
 from ...stages.errors import ConfigurationError
 from .auth import Forbidden, NotAuthenticated, Principal, line
+from .remembered import RememberedTokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,10 @@ class Keys(Protocol):
     #: The algorithms that these keys sign with.
     algorithms: tuple[str, ...]
 
+    @property
+    def current(self) -> object | None:
+        """Another object when the keys have changed; None when they are to be read again."""
+
     async def find(self, header: dict[str, Any], *, again: bool) -> Sequence[Any]:
         """The keys that may have signed a token with this header.
 
@@ -54,6 +59,7 @@ class JwtAuthenticator:
     def __init__(self, keys: Keys, rules: TokenRules) -> None:
         self._keys = keys
         self._rules = rules
+        self._remembered = RememberedTokens(lambda: keys.current)
 
     async def __call__(self, request: Request) -> Principal:
         """Who sent it.
@@ -63,11 +69,20 @@ class JwtAuthenticator:
         values = request.headers.getlist("authorization")
         if not values:
             raise NotAuthenticated("The request has no token.", tried=False)
-        scheme, _, token = values[0].partition(" ")
-        token = token.strip()
-        if len(values) > 1 or scheme.lower() != "bearer" or not token:
+        token = _token(values[0])
+        if len(values) > 1 or not token:
             raise NotAuthenticated("Authorization is not Bearer with one token.")
-        return self._principal(await self._claims(token))
+        if (known := self._remembered.get(token)) is not None:
+            return known
+        claims = await self._claims(token)
+        principal = self._principal(claims)
+        self._remembered.add(token, principal, float(claims["exp"]))
+        return principal
+
+    def knows(self, authorization: str) -> bool:
+        """Whether that value of the header would be taken at once, with whatever role."""
+        token = _token(authorization)
+        return bool(token) and self._remembered.get(token) is not None
 
     async def _claims(self, token: str) -> dict[str, Any]:
         try:
@@ -111,6 +126,11 @@ class JwtAuthenticator:
         if roles.intersection(self._rules.viewer_roles):
             return Principal(subject, name, "viewer")
         raise Forbidden("The token gives you no role here.")
+
+
+def _token(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _roles(claims: dict[str, Any], claim: str) -> set[str]:

@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from ...stages.errors import Busy
+from .changes import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,11 +120,15 @@ class Summary:
 
 
 class Jobs:
-    """The jobs of one target; those of others are not there. Every method raises what ``Control.connection`` raises."""
+    """The jobs of one target; those of others are not there. Every method raises what ``Control.connection`` raises.
 
-    def __init__(self, control: Control, target: str) -> None:
+    What it writes is noted in ``changes``; whoever gives a connection of his own does so after his COMMIT.
+    """
+
+    def __init__(self, control: Control, target: str, changes: Changes | None = None) -> None:
         self._control = control
         self._target = target
+        self.changes = changes or Changes()
 
     async def create(self, new: NewJob, connection: Connection | None = None) -> Job:
         """Add a pending job; inside the transaction of ``connection`` when one is given.
@@ -132,7 +137,9 @@ class Jobs:
         """
         if connection is None:
             async with self._control.connection() as own:
-                return await self.create(new, own)
+                job = await self.create(new, own)
+            self.changes.note()
+            return job
         try:
             async with connection.transaction():
                 return await _insert(connection, new, self._target)
@@ -159,7 +166,7 @@ class Jobs:
 
     async def start(self, job_id: int, replica: str) -> Job | None:
         """Let a replica run a pending job; None when it is not pending any more."""
-        return await self._one(_START, replica, self._target, job_id)
+        return await self._change(_START, replica, self._target, job_id)
 
     async def beat(
         self,
@@ -172,7 +179,9 @@ class Jobs:
         """Say that a job runs and how far it is. The answer: go on, cancel it, or it is no longer this replica's."""
         if connection is None:
             async with self._control.connection() as own:
-                return await self.beat(job_id, replica, phase, progress, own)
+                order = await self.beat(job_id, replica, phase, progress, own)
+            self.changes.note()
+            return order
         cursor = await connection.execute(_BEAT, (phase, Jsonb(dict(progress)), self._target, job_id, replica))
         row = await cursor.fetchone()
         return "lost" if row is None else "run" if row[0] is None else "cancel"
@@ -190,7 +199,7 @@ class Jobs:
     ) -> Job | None:
         """Note success, in the transaction of ``connection`` if given; None when the job is not the replica's."""
         values = (archive, size, checksum, Jsonb([*warnings]), Jsonb(dict(report)), self._target, job_id, replica)
-        return await self._one(_COMPLETE, *values, connection=connection)
+        return await self._change(_COMPLETE, *values, connection=connection)
 
     async def fail(
         self, job_id: int, error: str, hint: str, replica: str | None = None, connection: Connection | None = None
@@ -199,7 +208,7 @@ class Jobs:
 
         None when the job has ended, or is not this ``replica``'s (None: whoever runs it).
         """
-        return await self._one(_FAIL, error, hint, self._target, job_id, replica, replica, connection=connection)
+        return await self._change(_FAIL, error, hint, self._target, job_id, replica, replica, connection=connection)
 
     async def abandoned(self, silence: float, limit: float) -> Rows:
         """Jobs whose replica said nothing for ``silence`` seconds, or that began ``limit`` seconds ago.
@@ -216,7 +225,7 @@ class Jobs:
 
     async def request_cancel(self, job_id: int, by: str, connection: Connection | None = None) -> Job | None:
         """Ask for the end of a job; one that waits ends at once. None when there is no such job, or it has ended."""
-        return await self._one(_CANCEL, by, f"Cancelled by {by}.", self._target, job_id, connection=connection)
+        return await self._change(_CANCEL, by, f"Cancelled by {by}.", self._target, job_id, connection=connection)
 
     async def last_backup(self, backup_type: str, before: int) -> Job | None:
         """The newest completed backup of a type older than the job ``before``."""
@@ -231,11 +240,16 @@ class Jobs:
             await cursor.execute(_SUMMARY, {"target": self._target})
             return await cursor.fetchall()
 
-    async def _one(self, query: str, *values: object, connection: Connection | None = None) -> Job | None:
-        if connection is not None:
-            return await _job(connection, query, values)
+    async def _one(self, query: str, *values: object) -> Job | None:
         async with self._control.connection() as own:
             return await _job(own, query, values)
+
+    async def _change(self, query: str, *values: object, connection: Connection | None = None) -> Job | None:
+        if connection is not None:
+            return await _job(connection, query, values)
+        job = await self._one(query, *values)
+        self.changes.note()
+        return job
 
     async def _all(self, query: str, *values: object) -> Rows:
         async with self._control.connection() as connection, connection.cursor(row_factory=class_row(Job)) as cursor:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ..control.audit import Action, Audit
     from ..control.database import Connection, Control
-    from ..control.jobs import Job, Kind
+    from ..control.jobs import Job, Jobs, Kind
 
 _ACTIONS: dict[tuple[Kind, bool], Action] = {
     ("backup", True): "backup.completed",
@@ -44,8 +44,10 @@ def entry_of(job: Job) -> AuditEntry:
     )
 
 
-async def end(control: Control, audit: Audit, change: Callable[[Connection], Awaitable[Job | None]]) -> Job | None:
-    """Let ``change`` end a job within a transaction, and log what it returns; None when it ended no job.
+async def end(
+    control: Control, jobs: Jobs, audit: Audit, change: Callable[[Connection], Awaitable[Job | None]]
+) -> Job | None:
+    """Let ``change`` end one of ``jobs`` within a transaction, and log what it returns; None when it ended no job.
 
     Raises what ``Control.connection`` raises; then nothing is written.
     """
@@ -54,6 +56,7 @@ async def end(control: Control, audit: Audit, change: Callable[[Connection], Awa
         job = await change(connection)
         if job is not None and not job.active:
             entry = await audit.insert(entry_of(job), connection)
+    jobs.changes.note()
     if entry is not None:
         await audit.tell(entry)
     return job

@@ -50,7 +50,10 @@ class Reaper:
     async def _bury(self, job: Job, limit: float) -> None:
         error, hint = _epitaph(job, limit)
         ended = await end(
-            self._control, self._audit, lambda c: self._jobs.fail(job.id, error, hint, job.replica, connection=c)
+            self._control,
+            self._jobs,
+            self._audit,
+            lambda c: self._jobs.fail(job.id, error, hint, job.replica, connection=c),
         )
         if ended is None:  # it ended by itself, or another replica was faster
             return

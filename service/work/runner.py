@@ -15,6 +15,7 @@ from ...stages.errors import ConfigurationError, DatabaseError, KleidiaError, Va
 from .. import words
 from .aftermath import follow_up
 from .ending import end
+from .engine_log import EngineLog
 from .running import Running
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Runner:
             include_audit=job.options.get("include_audit", wanted.include_audit_logs),
             part_size=config.part_size,
             on_progress=running.see,
-            log=log,
+            log=EngineLog(log),
             timeout=config.job_timeout,
         )
 
@@ -156,7 +157,7 @@ class Runner:
                     prune=bool(job.options.get("prune")),
                     state=config.state,
                     on_progress=running.see,
-                    log=log,
+                    log=EngineLog(log),
                     timeout=config.job_timeout,
                 )
                 outcome.warnings += outcome.report.warnings
@@ -181,7 +182,7 @@ class Runner:
         deadline = monotonic() + _PATIENCE
         while True:
             try:
-                ended = await end(self._control, self._audit, lambda c: self._settle(running, outcome, c))
+                ended = await end(self._control, self._jobs, self._audit, lambda c: self._settle(running, outcome, c))
                 break
             except DatabaseError as exc:
                 if monotonic() > deadline:
@@ -201,7 +202,8 @@ class Runner:
 
     async def _settle(self, running: Running, outcome: Outcome, connection: Connection) -> Job | None:
         job, report = running.job, outcome.report
-        await self._jobs.beat(job.id, self._replica, running.phase, running.progress(), connection)
+        phase, progress = (running.phase, running.progress()) if report is None else (None, running.done(report))
+        await self._jobs.beat(job.id, self._replica, phase, progress, connection)
         if report is None:
             return await self._jobs.fail(job.id, outcome.error, outcome.hint, self._replica, connection)
         values = {name: value for name, value in words.as_json(report).items() if name != "stages"}

@@ -12,7 +12,7 @@ import structlog
 from ...stages.errors import KleidiaError
 
 if TYPE_CHECKING:
-    from ...pipeline.report import Progress
+    from ...pipeline.report import BackupReport, Progress, RestoreReport
     from ..control.jobs import Job, Jobs
     from ..service_settings import Intervals
 
@@ -54,6 +54,19 @@ class Running:
     def progress(self) -> dict[str, Any]:
         """How far it is, as its row says it."""
         return {name: getattr(self.last, name) for name in _KEPT} if self.last else {}
+
+    def done(self, report: BackupReport | RestoreReport) -> dict[str, Any]:
+        """What was done, once it is: every total is what it became. A part that was left alone has none."""
+        only = self.job.options.get("only") or self.job.backup_type
+        return {
+            "seconds": report.seconds["total"],
+            "sql_bytes": report.sql_bytes,
+            "sql_total": None if only == "vault" else report.sql_bytes,
+            "secrets": report.secrets,
+            "secrets_total": None if only == "database" else report.secrets,
+            "archive_bytes": report.size,
+            "archive_total": report.size,
+        }
 
     async def watch(self, jobs: Jobs, intervals: Intervals) -> None:
         """Write the progress and ask whether to go on, until cancelled.

@@ -12,6 +12,7 @@ from unittest.mock import AsyncMock, Mock
 import anyio
 import psycopg
 import pytest
+import structlog
 
 from kleidia_backup import DirectorySettings
 from kleidia_backup.service.control.audit import Actor
@@ -35,7 +36,9 @@ async def test_a_backup_from_trigger_to_completed(service: Service, store_direct
     assert (done.status, done.error) == ("completed", None)
     assert done.archive is not None
     assert (store_directory / done.archive).stat().st_size == done.size
-    assert done.progress["secrets"] == done.report["secrets"] == SECRETS + 1  # type: ignore[index]
+    assert done.report is not None
+    assert done.report["secrets"] == SECRETS + 1
+    _all_done(done)
     assert done.replica == service.replica
     (entry,) = await service.audit.page()
     assert (entry.action, entry.user_id, entry.user_name, entry.ip) == ("backup.completed", "u-1", "ada", "192.0.2.7")
@@ -52,6 +55,7 @@ async def test_a_restore_and_its_history(service: Service, application: str, kv:
     asked = await service.submit(new_backup(kind="restore", archive=backup.archive))
     restore = await ended(service, asked.id)
     assert (restore.status, restore.error, restore.warnings) == ("completed", None, [])
+    _all_done(restore)
     with psycopg.connect(application) as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (20,)
     assert kv.get("app/secret-3") == {"value": "s3"}
@@ -89,7 +93,10 @@ async def test_a_restore_with_its_own_password(service: Service, kv: KvMount) ->
     """The password goes through the vault, opens the archive, and is gone afterwards; a wrong one fails the job."""
     backup = await ended(service, (await service.submit(new_backup())).id)
     wrong = new_backup(kind="restore", archive=backup.archive)
-    failed = await ended(service, (await service.submit(wrong, password="other")).id)
+    with structlog.testing.capture_logs() as log:
+        failed = await ended(service, (await service.submit(wrong, password="other")).id)
+    assert {each["log_level"] for each in log if each["event"].startswith("Stage")} <= {"debug"}
+    assert [each["event"] for each in log if each["log_level"] == "error"] == ["job failed"]
     assert failed.status == "failed"
     assert "other" not in str(failed)
     right = await ended(service, (await service.submit(wrong, password="canary-encryption-password")).id)
@@ -224,6 +231,17 @@ async def test_a_stopping_service_lets_a_job_end(service_settings: ServiceSettin
         done = await later.jobs.get(job.id)
     assert done is not None
     assert (done.status, done.error) == ("completed", None)
+
+
+def _all_done(job: Job) -> None:
+    """The progress is what the report says, and every bar is at its end."""
+    report, progress = job.report, job.progress
+    assert report is not None
+    assert report["sql_bytes"] > 0
+    assert job.phase is None
+    assert progress["sql_total"] == progress["sql_bytes"] == report["sql_bytes"]
+    assert progress["secrets_total"] == progress["secrets"] == report["secrets"]
+    assert progress["archive_total"] == progress["archive_bytes"] == job.size
 
 
 async def _polled(service: Service, job_id: int, found: Callable[[Job], bool]) -> Job:
