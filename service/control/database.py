@@ -24,6 +24,9 @@ Connection: TypeAlias = "psycopg.AsyncConnection[Any]"
 
 #: Seconds in which the database gives a connection and answers what is asked over it.
 ANSWER = 20.0
+#: Seconds after which a pool gives up to reconnect, and leaves it to the next question, which tries at once. Until then
+#: it waits twice as long after each attempt: after minutes of outage it would not notice for minutes that it is over.
+RECONNECT = 5.0
 _CONNECTIONS = 10
 #: Milliseconds after which a connection is lost whose other end takes nothing any more, as libpq writes it.
 _LOST = {"tcp_user_timeout": "30000"}
@@ -49,6 +52,7 @@ class Control:
             min_size=1,
             max_size=connections,
             timeout=ANSWER / 2,
+            reconnect_timeout=RECONNECT,
             open=False,
             check=AsyncConnectionPool.check_connection,
             name="control",

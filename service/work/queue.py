@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...stages.errors import DatabaseUnreachable
 from ...stages.pg.settings import CONTROL_SCHEMA
-from ..control.database import lively
+from ..control.database import RECONNECT, lively
 from ..control.jobs import QUEUEING_LOCK
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ def _connector(settings: PostgresSettings) -> procrastinate.PsycopgConnector:
         min_size=1,
         max_size=_CONNECTIONS,
         timeout=10.0,
+        reconnect_timeout=RECONNECT,
         name="queue",
     )
 

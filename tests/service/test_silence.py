@@ -14,6 +14,7 @@ from kleidia_backup.service.api.app import create_app
 from kleidia_backup.service.control import database
 from kleidia_backup.service.service import Service
 from kleidia_backup.service.service_settings import ServiceSettings
+from kleidia_backup.service.work.queue import _connector
 
 from ..faults.proxy import Strike, pg_proxy
 from .asking import MEDIA_TYPE, asking
@@ -57,3 +58,13 @@ def test_connections_that_live_for_months_notice_a_peer_that_vanished() -> None:
     assert told["tcp_user_timeout"] == "30000"
     own = database.lively(PostgresSettings("host=db.example tcp_user_timeout=5000"))
     assert conninfo_to_dict(own)["tcp_user_timeout"] == "5000"
+
+
+def test_a_database_that_is_back_is_noticed() -> None:
+    """The pools double their pauses until they give up and the next question tries at once, so they give up early."""
+    settings = PostgresSettings("host=db.example dbname=control")
+    for pool in (
+        database.Control(settings)._pool.reconnect_timeout,
+        _connector(settings)._pool_args["reconnect_timeout"],
+    ):
+        assert pool < 10
