@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..stages.errors import ConfigurationError
 from .config import PASSWORD_VARIABLE
+from .new_password import check_new_password
 from .password import encryption_password
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def _configured(invocation: Invocation) -> ServiceSettings:
     settings = service_settings(config)
     sources = config.sections & {"password", "password.vault"}
     if sources or os.environ.get(PASSWORD_VARIABLE):  # else it is set through the API; nobody is there to be asked
-        return replace(settings, password=encryption_password(config, invocation.stopper.run))
+        password = encryption_password(config, invocation.stopper.run)
+        check_new_password(password)
+        return replace(settings, password=password)
     return settings
 
 

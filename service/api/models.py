@@ -9,6 +9,7 @@ from ...pipeline.archives import ArchiveInfo
 from ..control.audit import AuditEntry
 from ..control.jobs import Job
 from ..control.settings import BackupSettings
+from ..new_password import SHORTEST
 
 BackupType = Literal["full", "database", "vault"]
 Kind = Literal["backup", "restore"]
@@ -20,6 +21,8 @@ Line = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\
 Key = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
 #: A password: taken, never given.
 Password = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
+#: One that archives are made with. What is shorter is refused where settings are changed, in words.
+NewPassword = Annotated[SecretStr, Field(min_length=1, max_length=1024, json_schema_extra={"minLength": SHORTEST})]
 
 _KEY = "backups/backup-full-20260117-020000.enc"
 
@@ -117,7 +120,10 @@ class Validation(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a job is. ``sql_total`` of a backup is the database's size on disk, an upper estimate."""
+    """How far a job is. ``sql_total`` of a backup that runs is the database's size on disk, an upper estimate.
+
+    Of a completed job it is what was done, and the totals are the same.
+    """
 
     seconds: float = 0
     sql_bytes: int = 0
@@ -151,7 +157,10 @@ class JobView(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    phase: str | None = Field(examples=["backup"])
+    phase: str | None = Field(
+        description="What it is doing; of a failed job, where it failed; null once it is completed.",
+        examples=["backup"],
+    )
     progress: Progress
     cancelled_by: str | None
     report: dict[str, Any] | None
@@ -204,7 +213,7 @@ class SettingsChange(S3Candidate):
     """Settings to change; what is left out stays as it is. The two secrets go to the vault and never come back."""
 
     secret_access_key: Password | None = Field(None, description="Stored in the vault.", examples=[None])
-    encryption_password: Password | None = Field(None, description="Stored in the vault.", examples=[None])
+    encryption_password: NewPassword | None = Field(None, description="Stored in the vault.", examples=[None])
     schedule: Line | None = Field(None, description="Five fields of cron.", examples=["0 2 * * *"])
     schedule_enabled: bool | None = None
     timezone: Line | None = Field(None, examples=["Europe/Vienna"])

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ...pipeline.job import check_password
 from ...stages.errors import ConfigurationError
 from ...stages.stores.s3_settings import S3Settings
+from ..new_password import SHORTEST
 from ..work.cron import Cron
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ _TEXTS: dict[str, tuple[re.Pattern[str], str]] = {
     "prefix": (re.compile(r"[A-Za-z0-9!_.*'()/=@+,:;& -]{0,200}"), "a folder, such as backups/"),
     "access_key_id": (re.compile(r"[!-~]{0,200}"), "letters, digits and signs, without blanks"),
     "secret_access_key": (re.compile(r"[!-~]{1,500}"), "letters, digits and signs, without blanks"),
-    "encryption_password": (re.compile(r"[^\0\r\n]{1,1000}"), "a text without line breaks"),
+    "encryption_password": (
+        re.compile(rf"[^\0\r\n]{{{SHORTEST},1000}}"),
+        f"a text of at least {SHORTEST} characters, without line breaks",
+    ),
     "schedule": (re.compile(r"[ -~]{1,200}"), "five fields of cron, such as 0 2 * * *"),
     "timezone": (re.compile(r"[!-~]{1,100}"), "a time zone such as Europe/Berlin"),
 }

@@ -238,6 +238,8 @@ async def test_settings_are_read_and_changed(api: httpx.AsyncClient) -> None:
         ({"retention_days": -1}, "retention_days"),
         ({"retention_days": "canary"}, "retention_days"),
         ({"encryption_password": ""}, "encryption_password"),
+        ({"encryption_password": "canary-5678"}, "encryption_password cannot be used"),
+        ({"encryption_password": "canary-5678"}, "at least 12 characters"),
         ({"encryption_password": 5}, "encryption_password"),
         ({"retention": 5}, "retention"),
         ({"endpoint": "ftp://user:canary@host"}, "endpoint"),

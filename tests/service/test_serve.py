@@ -168,7 +168,7 @@ def test_the_demo() -> None:
             assert page.status == 200
         url, viewer = f"{told['url']}/api/backup", told["viewer_token"]
         job = ask("POST", f"{url}/trigger", {"type": "full"}, told["admin_token"])
-        while (now := ask("GET", f"{url}/jobs/{job['id']}", token=viewer))["phase"] is None:
+        while (now := ask("GET", f"{url}/jobs/{job['id']}", token=viewer))["status"] == "pending":
             time.sleep(0.05)
         assert now["error"] is None
         servers = psutil.Process(process.pid).children(recursive=True)

@@ -258,15 +258,15 @@ async def test_a_change_that_changes_nothing_is_none(control: Control, store: Se
 async def test_two_who_change_at_the_same_time(control: Control, store: SettingsStore) -> None:
     """Both read version 0: one is stored, the other is told by whom it was overtaken, and its password is nowhere."""
     answers = await asyncio.gather(
-        store.put({"encryption_password": "canary-a", "retention_days": 1}, 0, ADA),
-        store.put({"encryption_password": "canary-b", "retention_days": 2}, 0, ADA),
+        store.put({"encryption_password": "canary-of-ada", "retention_days": 1}, 0, ADA),
+        store.put({"encryption_password": "canary-of-bob", "retention_days": 2}, 0, ADA),
         return_exceptions=True,
     )
     conflict = next(each for each in answers if isinstance(each, VersionConflict))
     assert "by ada" in conflict.message
     settings, version = await store.get()
     assert version == 1
-    assert await store.password() == {1: "canary-a", 2: "canary-b"}[settings.retention_days]
+    assert await store.password() == {1: "canary-of-ada", 2: "canary-of-bob"}[settings.retention_days]
     assert len(await Audit(control, "app").page()) == 1
 
 
@@ -288,7 +288,7 @@ async def test_a_transaction_that_fails_late_puts_the_older_secret_back(
     store: SettingsStore, control: Control, secrets: ServiceSecrets
 ) -> None:
     """The COMMIT is refused after the vault took the new password: the older one counts, and works."""
-    await store.put({"encryption_password": "canary-old"}, None, ADA)
+    await store.put({"encryption_password": "canary-of-old"}, None, ADA)
     async with control.connection() as connection:
         await connection.execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$"
@@ -299,11 +299,11 @@ async def test_a_transaction_that_fails_late_puts_the_older_secret_back(
         )
     try:
         with pytest.raises(KleidiaError):
-            await store.put({"encryption_password": "canary-new"}, None, ADA)
+            await store.put({"encryption_password": "canary-of-new"}, None, ADA)
     finally:
         async with control.connection() as connection:
             await connection.execute("DROP FUNCTION refuse() CASCADE")
-    assert await store.password() == "canary-old"
+    assert await store.password() == "canary-of-old"
 
 
 # The secret key and the server it is for -----------------------------------------------------------------------------
@@ -389,7 +389,7 @@ async def test_a_restore_leaves_the_service_its_secrets(
     store: SettingsStore, secrets: ServiceSecrets, kv: KvMount
 ) -> None:
     """A restore writes an older password and removes the key: both are back as they were, also when it fails."""
-    await store.put({"encryption_password": "canary-old"}, None, ADA)
+    await store.put({"encryption_password": "canary-of-old"}, None, ADA)
     older = kv.get("app/backup-service/encryption-password")
     await store.put(S3 | {"encryption_password": PASSWORD}, None, ADA)
     async with secrets.kept():
@@ -427,7 +427,7 @@ async def test_no_secret_is_changed_while_a_restore_runs(store: SettingsStore, c
 @pytest.mark.anyio
 async def test_an_older_password_that_came_back_is_noticed(store: SettingsStore, kv: KvMount) -> None:
     """Restored by other means: nothing is encrypted with the replaced password; setting it again helps."""
-    await store.put({"encryption_password": "canary-old"}, None, ADA)
+    await store.put({"encryption_password": "canary-of-old"}, None, ADA)
     older = kv.get("app/backup-service/encryption-password")
     await store.put({"encryption_password": PASSWORD}, None, ADA)
     kv.put("app/backup-service/encryption-password", older)
@@ -442,7 +442,7 @@ async def test_an_older_password_that_came_back_is_noticed(store: SettingsStore,
 @pytest.mark.anyio
 async def test_a_password_written_by_the_operator_counts(store: SettingsStore, kv: KvMount) -> None:
     """`bao kv put …/encryption-password password=…` is as good as the service's own way."""
-    await store.put({"encryption_password": "canary-old"}, None, ADA)
+    await store.put({"encryption_password": "canary-of-old"}, None, ADA)
     kv.put("app/backup-service/encryption-password", {"password": PASSWORD})
     assert await store.password() == PASSWORD
 
