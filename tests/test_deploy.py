@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs are no part of the tests' extra
+import yaml
 
 from kleidia_backup.cli import build_parser
 from kleidia_backup.pipeline.job import JOB_TIMEOUT
