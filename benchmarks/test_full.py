@@ -27,7 +27,7 @@ def test_backup(measure: Measure, system: System, sizes: Sizes, *, short: bool) 
 
     made: BackupReport = measure.race(
         ours,
-        rounds=3 if short else 1,
+        rounds=2 if short else 1,
         pg_dump=lambda: bare.pg_dump(database),
         loop=lambda: bare.read_vault(vault)[0],
     )
