@@ -27,9 +27,9 @@ def bring_back(name: str, vault: VaultSettings, store: DirectorySettings, system
 
 
 @pytest.fixture
-def rounds(*, short: bool) -> int:
-    """A round of 50,000 keys takes minutes; the better of two, since a machine has other things to do as well."""
-    return 3 if short else 2
+def rounds() -> int:
+    """The better of two, since a machine has other things to do as well; a round of 50,000 keys takes minutes."""
+    return 2
 
 
 def test_read(measure: Measure, system: System, sizes: Sizes, rounds: int) -> None:
