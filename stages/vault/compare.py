@@ -6,13 +6,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import anyio
-
 from ...formats.secret import MAX_SECRET, Secret
-from ...pipeline.engine import in_thread
-from . import jsontext
 from .answers import Absent, Deleted, Found, Oversize, Refused
 from .fan_out import AHEAD, fan_out
+from .live import LiveValues, same
 from .path_set import PathSet
 from .reports import NAMED
 from .roots import check_roots, locate
@@ -24,9 +21,6 @@ if TYPE_CHECKING:
     from ...pipeline.engine import Inlet
     from .client import VaultClient
     from .roots import Root
-
-#: Values from this size on are compared in a thread.
-_INLINE = 64 * 1024
 
 
 @dataclass
@@ -85,7 +79,7 @@ class Compare:
         self._roots = tuple(roots)
         self._workers = workers
         self._started = 0.0
-        self._one_large = anyio.Lock()
+        self._live = LiveValues(client)
 
     async def __call__(self, secrets: Inlet[Secret]) -> None:
         """Compare every secret."""
@@ -100,15 +94,12 @@ class Compare:
         self.known.add(secret.path)
         root, path = locate(self._roots, secret.path)
         self.seen.add(root.prefix)
-        live = await self.client.read(root.mount, path, limit=SMALL)
-        if isinstance(live, Oversize):
-            async with self._one_large:
-                live = await self.client.read(root.mount, path)
+        live = await self._live.read(root.mount, path)
         report = self.report
         match live:
             case Absent() | Deleted():
                 report.new.note(secret.path)
-            case Found() if await _same(live.value, secret.value):
+            case Found() if await same(live.value, secret.value):
                 report.unchanged += 1
             case Found():
                 report.changed.note(secret.path)
@@ -120,9 +111,3 @@ class Compare:
     def _unreadable(self, path: str, why: str) -> None:
         self.report.unreadable.note(path)
         self.report.reason = self.report.reason or why
-
-
-async def _same(live: bytes, value: bytes) -> bool:
-    if len(live) + len(value) < _INLINE:
-        return jsontext.same(live, value)
-    return await in_thread(jsontext.same, live, value)

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 
 from ...formats.secret import MAX_SECRET, Secret
-from ...pipeline.engine import in_thread
 from ..errors import VaultThreshold
 from ..words import count
-from . import jsontext
-from .answers import Absent, Conflict, Deleted, Found, Names, Oversize, Refused
+from .answers import Absent, Conflict, Found, Names, Oversize, Refused
 from .fan_out import AHEAD, fan_out
+from .live import LiveValues, same
 from .reports import WriteReport, some
 from .roots import Root, check_roots, locate
 from .source import SMALL
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 _CONFLICTS = 3
 #: Of so many absent secrets the journal is told at once: the workers are busy with them while it takes the next.
 _AHEAD = 64
-#: Values from this size on are compared in a thread.
-_INLINE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class VaultSink:
         self._workers = workers
         self._journal = journal
         self._empty: set[Root] = set()
-        self._one_large = anyio.Lock()
+        self._live = LiveValues(client)
 
     async def __call__(self, secrets: Inlet[Secret]) -> None:
         """Write every secret."""
@@ -167,13 +164,13 @@ class VaultSink:
             if attempt:
                 await anyio.sleep(0.1 * attempt)  # a standby may be a little behind
             if change is None:
-                live = await self._live(task.mount, task.path)
+                live = await self._live.read(task.mount, task.path)
                 match live:
                     case Refused():
                         return f"its live value cannot be read: {live.reason}"
                     case Oversize():
                         return f"its live value is larger than {MAX_SECRET >> 20} MiB"
-                    case Found() if await _same(live.value, value):
+                    case Found() if await same(live.value, value):
                         self.report.unchanged += 1
                         return ""
                 before = 0 if isinstance(live, Absent) else live.version
@@ -189,13 +186,6 @@ class VaultSink:
             change = None
         return "somebody else keeps writing it"
 
-    async def _live(self, mount: str, path: str) -> Found | Deleted | Absent | Oversize | Refused:
-        live = await self._client.read(mount, path, limit=SMALL)
-        if isinstance(live, Oversize):
-            async with self._one_large:
-                live = await self._client.read(mount, path)
-        return live
-
     async def _write(self, change: Change, value: bytes) -> Refused | Conflict | None:
         if self._journal:
             await self._journal(change)
@@ -208,11 +198,3 @@ class VaultSink:
         if self._journal:
             await self._journal(replace(change, after=result.version))
         return None
-
-
-async def _same(live: bytes, value: bytes) -> bool:
-    if live == value:
-        return True
-    if len(live) + len(value) < _INLINE:
-        return jsontext.same(live, value)
-    return await in_thread(jsontext.same, live, value)
