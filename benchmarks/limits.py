@@ -182,6 +182,13 @@ LIMITS: dict[str, Limit] = {
         at_least=True,
         room=1.1,
     ),
+    "polling": Limit(
+        what="backup while 200 clients ask, each every second, for the running jobs or for this one",
+        reference="the same backup by the same service, nobody asking",
+        unit="× its time",
+        must=1.1,
+        room=1,
+    ),
     "help": Limit(
         what="`kleidia-backup --help`, beyond", reference="`python -c pass`", unit="s", must=0.25, aim=0.1, room=1.3
     ),

@@ -27,20 +27,12 @@ import pytest
 
 from kleidia_backup import TokenAuth, VaultSettings
 
-from .limits import LIMITS, Limit
 from .measuring import Measure
 from .system import Sizes, System, configuration, secret_bodies
 
 CLIENTS = 200
 #: Seconds for which they ask before anything is measured.
 WARM = 2.0
-LIMIT = Limit(
-    what=f"backup while {CLIENTS} clients ask, each every second, for the running jobs or for this one",
-    reference="the same backup by the same service, nobody asking",
-    unit="× its time",
-    must=1.1,
-    room=1,
-)
 
 
 @dataclass
@@ -178,11 +170,8 @@ def jwt_secret(vault: VaultSettings) -> str:
 
 
 @pytest.mark.timeout(1200)
-def test_polling(
-    measure: Measure, system: System, sizes: Sizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_polling(measure: Measure, system: System, sizes: Sizes, tmp_path: Path) -> None:
     """Backups with and without them in turns, by one service."""
-    monkeypatch.setitem(LIMITS, "polling", LIMIT)
     rounds = 5 if measure.short else 3
     watched: list[float] = []
     answers: list[float] = []
