@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
@@ -87,6 +88,25 @@ class System:
         with psycopg.connect(self.servers.postgres.conninfo(), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(str(name))))
             connection.execute("CHECKPOINT")
+
+    @contextmanager
+    def empty_databases(self) -> Iterator[Callable[[], PostgresSettings]]:
+        """Gives one after another; each is removed when the next is asked for, the last at the end."""
+        made: list[PostgresSettings] = []
+
+        def removed() -> None:
+            while made:
+                self.drop_database(made.pop())
+
+        def empty() -> PostgresSettings:
+            removed()
+            made.append(self.empty_database())
+            return made[0]
+
+        try:
+            yield empty
+        finally:
+            removed()
 
     def vault(self, keys: int) -> VaultSettings:
         """A vault with so many keys in folders of their own, and the application's own secrets."""

@@ -71,26 +71,20 @@ def test_psql(measure: Measure, system: System, database: PostgresSettings, tmp_
     plain, store = tmp_path / "dump.sql", system.store()
     bare.pg_dump(database, plain)
     made = anyio.run(partial(backup, database=database, store=store, password=PASSWORD))
-    targets: list[PostgresSettings] = []
-
-    def empty() -> PostgresSettings:
-        while targets:
-            system.drop_database(targets.pop())
-        targets.append(system.empty_database())
-        return targets[0]
-
-    def psql() -> float:
-        target = empty()
-        return timed(lambda: bare.psql(target, plain))
 
     def ours(target: PostgresSettings) -> object:
         job = partial(restore, made.name, database=target, store=store, password=PASSWORD, state=system.state())
         return anyio.run(job)
 
-    back = measure.race(ours, prepare=lambda: (empty(),), rounds=3 if short else 2, psql=psql)
+    with system.empty_databases() as empty:
+        back = measure.race(
+            ours,
+            prepare=lambda: (empty(),),
+            rounds=3 if short else 2,
+            psql=lambda: timed(partial(bare.psql, empty(), plain)),
+        )
     assert back.sql_bytes == made.sql_bytes
     assert back.rows > 0
     measure.line("psql", measure.best() / measure.best("psql"), psql=measure.best("psql"), ours=measure.best())
     measure.stages(back)
     measure.judge()
-    system.drop_database(targets.pop())

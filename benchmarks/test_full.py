@@ -49,17 +49,6 @@ def test_restore(measure: Measure, system: System, sizes: Sizes, tmp_path: Path,
     plain, store = tmp_path / "dump.sql", system.store()
     bare.pg_dump(database, plain)
     made = anyio.run(partial(backup, database=database, vault=vault, store=store, password=PASSWORD))
-    targets: list[PostgresSettings] = []
-
-    def empty() -> PostgresSettings:
-        while targets:
-            system.drop_database(targets.pop())
-        targets.append(system.empty_database())
-        return targets[0]
-
-    def psql() -> float:
-        target = empty()
-        return timed(lambda: bare.psql(target, plain))
 
     def loop() -> float:
         target = system.empty_vault()
@@ -69,13 +58,14 @@ def test_restore(measure: Measure, system: System, sizes: Sizes, tmp_path: Path,
         job = partial(restore, made.name, database=into, vault=mounts, store=store, password=PASSWORD)
         return anyio.run(partial(job, state=system.state()))
 
-    back: RestoreReport = measure.race(
-        ours,
-        prepare=lambda: (empty(), system.empty_vault()),
-        rounds=2 if short else 1,
-        psql=psql,
-        loop=loop,
-    )
+    with system.empty_databases() as empty:
+        back: RestoreReport = measure.race(
+            ours,
+            prepare=lambda: (empty(), system.empty_vault()),
+            rounds=2 if short else 1,
+            psql=lambda: timed(partial(bare.psql, empty(), plain)),
+            loop=loop,
+        )
     assert back.written == len(bodies)
     assert back.sql_bytes == made.sql_bytes
     bare_times = measure.best("psql") + measure.best("loop")
@@ -83,7 +73,6 @@ def test_restore(measure: Measure, system: System, sizes: Sizes, tmp_path: Path,
     measure.line("restore_sum", measure.best() / bare_times, bare=bare_times, ours=measure.best())
     measure.stages(back)
     measure.judge()
-    system.drop_database(targets.pop())
 
 
 @pytest.mark.parametrize("keys", [1_000, 10_000])
