@@ -23,6 +23,9 @@ MAX_PREAMBLE = len(MAGIC) + 4 + MAX_HEADER + SALT_SIZE + NONCE_SIZE
 #: Stands for the checksum while the ciphertext is not known yet; as long as a real one.
 NO_CHECKSUM = "0" * 64
 
+#: What ``archive_name`` makes, without its prefix: the type, the day and the time.
+ARCHIVE_NAME = re.compile(r"backup-(full|database|vault)-([0-9]{8})-([0-9]{6})\.enc")
+
 _FAMILY = re.compile(rb"KLEIDIA_BACKUP_V[0-9]")
 _CHECKSUM = re.compile(r"[0-9a-fA-F]{64}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)

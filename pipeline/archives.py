@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from ..formats.errors import NotAnArchive
+from ..formats.v1 import ARCHIVE_NAME
 from ..stages.archive_source import ArchiveSource, read_preamble
 from ..stages.errors import ConfigurationError, KleidiaError
+from ..stages.words import count
 from .engine import Pipeline, in_thread
 from .job import JOB_TIMEOUT, Job, open_store, within
 from .opening import full_name
@@ -38,8 +39,6 @@ MAX_LISTED = 1000
 SUFFIX = ".enc"
 #: How long a presigned URL works (likewise).
 URL_EXPIRES = timedelta(hours=1)
-
-_TYPE = re.compile(r"backup-(full|database|vault)-\d{8}-\d{6}\.enc$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +213,9 @@ async def _check_vault(settings: VaultSettings) -> tuple[list[str], str]:
         missing = await check_vault(client, settings.roots, restore=False)
         for_restore = await check_vault(client, settings.roots, restore=True, undo=True)
         missing += [right for right in for_restore if right not in missing]
-    return list(missing), f"{settings.address}, {len(settings.roots)} root{'s' * (len(settings.roots) != 1)}"
+    return list(missing), f"{settings.address}, {count(len(settings.roots), 'root')}"
 
 
 def _type_of(name: str) -> str:
-    match = _TYPE.search(name)
-    return match.group(1) if match else ""
+    match = ARCHIVE_NAME.fullmatch(name, max(0, name.rfind("backup-")))
+    return match[1] if match else ""

@@ -7,14 +7,15 @@ Two installations that share a prefix cannot be told apart: give each its own.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, cast
 
 import structlog
 
+from ...formats.v1 import ARCHIVE_NAME
 from ...pipeline import archives
 from ...pipeline.job import open_store
 from ...stages.errors import ArchiveError, KleidiaError, ObjectMissing, StoreError, StoreUnreachable
@@ -22,12 +23,9 @@ from ..control.audit import SYSTEM, AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import TracebackType
 
     from ...stages.stores.base import ObjectInfo, ObjectStore
     from ..control.audit import Audit
-
-_NAME = re.compile(r"backup-(full|database|vault)-([0-9]{8})-([0-9]{6})\.enc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def expired(aged: Iterable[Aged], now: datetime, *, days: int, keep: int, newest
 
 def by_name(name: str, prefix: str) -> Aged | None:
     """What an object's name says; None when it is none of ours, directly under ``prefix``."""
-    match = _NAME.fullmatch(name, len(prefix)) if name.startswith(prefix) else None
+    match = ARCHIVE_NAME.fullmatch(name, len(prefix)) if name.startswith(prefix) else None
     if match is None:
         return None
     try:
@@ -142,7 +140,8 @@ class _Retention:
     async def _inspected(self, named: Aged) -> Aged | None:
         """The archive with the later of its two times; None when its header is not ours or does not fit its name."""
         try:
-            info, preamble = await archives.inspect(named.name, cast("ObjectStore", _Entered(self._store)))
+            # The store is open, and stays so: what opens it and leaves it there does nothing.
+            info, preamble = await archives.inspect(named.name, cast("ObjectStore", nullcontext(self._store)))
         except (ArchiveError, ObjectMissing) as exc:
             self._log.info("left alone: no archive of ours", name=named.name, error=exc.message)
             return None
@@ -185,21 +184,6 @@ class _Retention:
                 details=f"Retention: made {deleted.created_at:%Y-%m-%d %H:%M:%S} UTC, more than {self._days} days ago.",
             )
         )
-
-
-class _Entered:
-    """A store that is open already, for functions that open what they are given: they get it, and leave it open."""
-
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
-
-    async def __aenter__(self) -> ObjectStore:
-        return self._store
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
 
 def shrink_warning(backup_type: str, size: int, last_size: int | None) -> str | None:
