@@ -45,7 +45,6 @@ class Job:
         self._log = log
         self._started = self._phase_started = perf_counter()
         self._totals: dict[str, Any] = {}
-        self._counters: dict[str, Callable[[Snapshot], int]] = {}
         #: The scope that ends the job when its time is over.
         self.limit: anyio.CancelScope | None = None
         #: The server that is asked outside of a pipeline.

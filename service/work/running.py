@@ -22,13 +22,12 @@ _KEPT = ("seconds", "sql_bytes", "sql_total", "secrets", "secrets_total", "archi
 
 @dataclass(eq=False)
 class Running:
-    """A job of this replica. ``reason`` is why it is to end, as its error will say; ``lost``: it is not ours."""
+    """A job of this replica. ``reason`` is why it is to end, as its error will say."""
 
     job: Job
     replica: str
     last: Progress | None = None
     reason: str = ""
-    lost: bool = False
     alive: float = field(default_factory=monotonic)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
@@ -94,6 +93,5 @@ class Running:
             else:
                 self.alive = monotonic()
                 if order == "lost":
-                    self.lost = True
                     self.cancel("Another replica has given it up.")
             await anyio.sleep(every)
