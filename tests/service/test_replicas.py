@@ -202,6 +202,10 @@ async def test_a_dead_worker_blocks_nobody(service_settings: ServiceSettings) ->
     async with Service(service_settings) as service:
         job = await ended(service, (await service.submit(new_backup())).id)
         async with service.control.connection() as connection:
+            left = "SELECT FROM kleidia_backup.procrastinate_jobs"  # its own entry goes a moment after the job's end
+            with anyio.fail_after(10):
+                while await (await connection.execute(left)).fetchone():  # noqa: ASYNC110 - another task
+                    await anyio.sleep(0.02)
             await connection.execute(
                 "INSERT INTO kleidia_backup.procrastinate_jobs (queue_name, task_name, lock, args, status)"
                 " SELECT 'kleidia-' || substr(encode(sha256('app'), 'hex'), 1, 16), 'run_job', 'app',"
@@ -230,6 +234,9 @@ async def test_a_replica_without_its_control_database(
         await holder.execute(LOCK)
         job = await apart.submit(new_backup())
         await _until(apart.jobs, job.id, lambda now: now.phase == "backup")
+        with anyio.fail_after(30):
+            while not await _dumps(admin):  # noqa: ASYNC110 - another process
+                await anyio.sleep(0.02)
         await admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
         await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
         with anyio.fail_after(30):

@@ -95,6 +95,9 @@ async def test_a_restore_with_its_own_password(service: Service, kv: KvMount) ->
     wrong = new_backup(kind="restore", archive=backup.archive)
     with structlog.testing.capture_logs() as log:
         failed = await ended(service, (await service.submit(wrong, password="other")).id)
+        with anyio.fail_after(10):  # it is logged a moment after the job has ended
+            while not any(each["log_level"] == "error" for each in log):  # noqa: ASYNC110 - the log tells nobody
+                await anyio.sleep(0.02)
     assert {each["log_level"] for each in log if each["event"].startswith("Stage")} <= {"debug"}
     assert [each["event"] for each in log if each["log_level"] == "error"] == ["job failed"]
     assert failed.status == "failed"
