@@ -1,8 +1,10 @@
 """A backup: the DAG, and the function that runs it.
 
     pg_dump ──┐
-              ├─ assemble ─ compress ─ seal ─ sha256 ─ upload
+              ├─ seal ─ upload
     vault ────┘
+
+``seal`` writes the payload, compresses, encrypts and hashes it, in one hop.
 
 The SQL comes first in the payload, so that a restore meets what fails most often before it touches a secret.
 """
@@ -21,7 +23,7 @@ from ..formats.seal import derive_key
 from ..formats.secret import MAX_ITEM, Secret
 from ..formats.v1 import NONCE_SIZE, SALT_SIZE, BackupType, Header, archive_name, encode_preamble
 from ..stages.archive_sink import PART, SMALLEST_S3_PART, ArchiveSink
-from ..stages.codec import Assemble, Seal, Sha256, compress
+from ..stages.codec import Assemble, Compress, Seal, Sha256
 from ..stages.drain import nothing
 from ..stages.errors import ConfigurationError, ObjectExists, ObjectMissing
 from .claims import claimed
@@ -204,13 +206,14 @@ async def _run(
         preamble=lambda: encode_preamble(replace(header, checksum=digest.hexdigest), salt, nonce),
         part_size=part_size,
     )
-    seal = Seal(await in_thread(derive_key, password, salt), nonce)
+    steps = Compress(), Seal(await in_thread(derive_key, password, salt), nonce), digest
+    seal = Assemble(header, *steps, name="seal")
     job.begin("backup", sql_total=sources.estimate)
     snapshot = await job.run(
-        _wire(sources, header, seal, digest, sink),
+        _wire(sources, seal, sink),
         sql_bytes=lambda s: s.edge("pg_dump").bytes,
         secrets=lambda s: s.edge("vault").items,
-        archive_bytes=lambda s: s.edge("sha256").bytes,
+        archive_bytes=lambda s: s.edge("seal").bytes,
     )
     assert sink.info is not None
     vault = sources.secrets.report if sources.secrets else None
@@ -233,7 +236,7 @@ async def _run(
     )
 
 
-def _wire(sources: _Sources, header: Header, seal: Seal, digest: Sha256, sink: ArchiveSink) -> Pipeline:
+def _wire(sources: _Sources, seal: Assemble, sink: ArchiveSink) -> Pipeline:
     """The DAG drawn at the top of this module."""
     pipeline = Pipeline()
     dumped = anyio.Event()
@@ -241,9 +244,7 @@ def _wire(sources: _Sources, header: Header, seal: Seal, digest: Sha256, sink: A
     sql = pipeline.source(_Telling(dump, dumped), name="pg_dump")
     vault: Callable[[Outlet[Secret]], Awaitable[None]] = _After(dumped, sources.secrets) if sources.secrets else nothing
     secrets = pipeline.source(vault, name="vault", max_item=MAX_ITEM)
-    payload = pipeline.pipe(Assemble(header), sql, secrets)
-    sealed = pipeline.pipe(seal, pipeline.pipe(compress, payload))
-    pipeline.sink(sink, pipeline.pipe(digest, sealed))
+    pipeline.sink(sink, pipeline.pipe(seal, sql, secrets))
     return pipeline
 
 

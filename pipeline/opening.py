@@ -1,7 +1,10 @@
 """The half of the DAG that every reading of an archive shares, and what its failures mean.
 
-download ─ sha256 ─ open ─ decompress ─ split ─┬─ SQL
-└─ secrets
+    download ─ open ─┬─ SQL
+                     └─ secrets
+
+``open`` compares the ciphertext with an earlier reading, hashes, decrypts and decompresses it, and splits the payload,
+all in one hop to a thread.
 """
 
 from __future__ import annotations
@@ -15,18 +18,22 @@ from ..formats.payload import encode_inner_header
 from ..formats.seal import TAG_SIZE, derive_key
 from ..formats.secret import MAX_ITEM
 from ..stages.archive_source import ArchiveSource, read_preamble
-from ..stages.codec import Open, Sha256, Split, decompress
+from ..stages.codec import Decompress, Open, Sha256, Split
 from ..stages.drain import drain
 from ..stages.errors import ObjectChanged
 from ..stages.fingerprint import Fingerprint, Recheck, Remember
+from ..stages.through import Through
 from .engine import MAX_CHUNK, Pipeline, in_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..formats.secret import Secret
     from ..formats.v1 import Header, Preamble
     from ..stages.stores.base import ObjectInfo, ObjectStore
     from ..stages.stores.directory import DirectorySettings
     from ..stages.stores.s3_settings import S3Settings
+    from ..stages.through import Step
     from .engine import Edge
     from .job import Job
 
@@ -53,20 +60,20 @@ class OpenArchive:
         """Bytes of ciphertext, tag included."""
         return self.info.size - self.preamble.size
 
-    def wire(
-        self, pipeline: Pipeline, *, split: Split | None = None, marks: Fingerprint | None = None
-    ) -> tuple[Edge[bytes], Edge[Secret]]:
-        """Add everything up to the split (the one given, if any); returns its two edges.
+    def split(self, *, marks: Fingerprint | None = None, look: Callable[[bytes], None] | None = None) -> Split:
+        """The stage that opens and splits this archive; ``look`` sees its SQL.
 
         Empty ``marks`` are filled by this reading; full ones hold back what the first reading did not see.
         """
-        source = pipeline.source(ArchiveSource(self.store, self.info, start=self.preamble.size))
+        steps: list[Step] = [Sha256(expect=self.header.checksum), Open(self.key, self.preamble.nonce), Decompress()]
         if marks is not None:
-            source = pipeline.pipe(Recheck(marks) if len(marks) else Remember(marks), source)
-        hashed = pipeline.pipe(Sha256(expect=self.header.checksum), source)
-        opened = pipeline.pipe(Open(self.key, self.preamble.nonce), hashed)
-        payload = pipeline.pipe(decompress, opened)
-        return pipeline.split(split or Split(self.check_inner_header), payload, max_items=(MAX_CHUNK, MAX_ITEM))
+            steps.insert(0, Recheck(marks) if len(marks) else Remember(marks))
+        return Split(*steps, check_header=self.check_inner_header, look=look, name="open")
+
+    def wire(self, pipeline: Pipeline, split: Split) -> tuple[Edge[bytes], Edge[Secret]]:
+        """Add a reading, up to its split; returns the two edges."""
+        source = pipeline.source(ArchiveSource(self.store, self.info, start=self.preamble.size))
+        return pipeline.split(split, source, max_items=(MAX_CHUNK, MAX_ITEM))
 
     def check_inner_header(self, inner: dict[str, object]) -> None:
         """Compare the sealed header with the clear-text one, which nothing authenticates. Raises ``DamagedArchive``."""
@@ -113,8 +120,8 @@ async def explain(job: Job, archive: OpenArchive, error: DamagedArchive) -> Dama
         return error
     pipeline = Pipeline()
     source = pipeline.source(ArchiveSource(archive.store, archive.info, start=archive.preamble.size))
-    hashed = pipeline.pipe(Sha256(expect=archive.header.checksum), source)
-    pipeline.sink(drain, pipeline.pipe(Open(archive.key, archive.preamble.nonce), hashed))
+    steps = Sha256(expect=archive.header.checksum), Open(archive.key, archive.preamble.nonce)
+    pipeline.sink(drain, pipeline.pipe(Through(*steps), source))
     try:
         await job.run(pipeline)
     except DamagedArchive as exc:

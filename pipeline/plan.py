@@ -1,7 +1,7 @@
 """The dry run of a restore: the archive is verified to its last byte and held against what is there now.
 
-    download ─ sha256 ─ open ─ decompress ─ split ─┬─ survey of the SQL
-                                                   └─ comparison with the vault, 20 workers
+    download ─ open ─┬─ the end of the SQL, which is surveyed in passing
+                     └─ comparison with the vault, 20 workers
 
 Then the database is asked about what the survey found, and the vault for what the archive does not have. Nothing is
 written anywhere, and nobody has to wait for it.

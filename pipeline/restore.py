@@ -1,7 +1,7 @@
 """A restore: verify everything first, then the mirror DAG, then COMMIT.
 
-    download ─ recheck ─ sha256 ─ open ─ decompress ─ split ─┬─ psql, one transaction
-                                                             └─ vault, 20 workers
+    download ─ open ─┬─ psql, one transaction
+                     └─ vault, 20 workers
 
 Every block is held back until it is known to be the one that the verification saw. No secret is written before the
 server has executed all of the SQL, which is what fails most often; an archive that has its secrets first is therefore
@@ -130,7 +130,7 @@ async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Ve
     apart = both and not verified.sql_first
     for sql_stage, secret_stage in targets.stages(apart=apart):
         pipeline = Pipeline()
-        sql, secrets = archive.wire(pipeline, marks=verified.marks)
+        sql, secrets = archive.wire(pipeline, archive.split(marks=verified.marks))
         pipeline.sink(sql_stage, sql, name="psql")
         pipeline.sink(secret_stage, secrets, name="vault")
         job.begin(

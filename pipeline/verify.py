@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ..formats.errors import DamagedArchive, WrongPassword
 from ..formats.peek import PEEK, opens
 from ..stages.archive_source import read_range
-from ..stages.codec import Split
 from ..stages.drain import drain
 from ..stages.fingerprint import Fingerprint
 from ..stages.pg.survey import SqlSurvey
@@ -103,12 +102,11 @@ async def verify_pass(
 
     Raises ``WrongPassword`` and ``DamagedArchive``.
     """
-    survey = SqlSurvey()
+    survey, marks = SqlSurvey(), Fingerprint()
+    split = archive.split(marks=marks, look=survey.feed)
     pipeline = Pipeline()
-    split = Split(archive.check_inner_header)
-    marks = Fingerprint()
-    sql_edge, secret_edge = archive.wire(pipeline, split=split, marks=marks)
-    pipeline.sink(survey, sql_edge, name="survey")
+    sql_edge, secret_edge = archive.wire(pipeline, split)
+    pipeline.sink(survey.end, sql_edge, name="SQL")
     pipeline.sink(secrets, secret_edge, name="secrets")
     job.begin("verify", archive_total=archive.ciphertext_size)
     try:
@@ -140,12 +138,12 @@ class Verified:
     @property
     def sql_bytes(self) -> int:
         """Bytes of SQL."""
-        return self.snapshot.edge("split").bytes
+        return self.snapshot.edge("open").bytes
 
     @property
     def secrets(self) -> int:
         """How many secrets."""
-        return self.snapshot.edge("split.2").items
+        return self.snapshot.edge("open.2").items
 
     @property
     def tables(self) -> int:
@@ -160,7 +158,7 @@ class Verified:
 
 #: How progress is read off the engine's counters while an archive is read.
 COUNTERS: dict[str, Callable[[Snapshot], int]] = {
-    "archive_bytes": lambda s: s.edge("sha256").bytes,
-    "sql_bytes": lambda s: s.edge("split").bytes,
-    "secrets": lambda s: s.edge("split.2").items,
+    "archive_bytes": lambda s: s.edge("download").bytes,
+    "sql_bytes": lambda s: s.edge("open").bytes,
+    "secrets": lambda s: s.edge("open.2").items,
 }

@@ -12,12 +12,12 @@ STORE, DATABASE, VAULT = "the store", "PostgreSQL", "the vault"
 #: Stage, server, and the edge at whose end the stage stands, and whether it reads there. The vault's stage also waits
 #: for that of the database, and so comes last.
 _OUTSIDE = (
-    ("upload", STORE, "sha256", True),
+    ("upload", STORE, "seal", True),
     ("download", STORE, "download", False),
     ("pg_dump", DATABASE, "pg_dump", False),
-    ("psql", DATABASE, "split", True),
+    ("psql", DATABASE, "open", True),
     ("vault", VAULT, "vault", False),
-    ("vault", VAULT, "split.2", True),
+    ("vault", VAULT, "open.2", True),
 )
 
 

@@ -1,4 +1,4 @@
-"""The archive's inner stages: each moves chunks through one object of ``formats``, in a thread.
+"""The archive's inner stages, and the steps of those that ``Through`` makes; each drives one object of ``formats``.
 
 They run on asyncio and trio, and know neither files nor servers.
 """
@@ -6,7 +6,7 @@ They run on asyncio and trio, and know neither files nor servers.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..formats.errors import DamagedArchive
 from ..formats.gzip import GzipDecoder, GzipEncoder
@@ -14,104 +14,159 @@ from ..formats.payload import PayloadWriter
 from ..formats.payload_reader import PayloadReader
 from ..formats.seal import Opener, Sealer, TagMismatch
 from ..pipeline.engine import MAX_CHUNK, in_thread
+from .through import Chain, pieces, send, take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from ..formats.payload_reader import Parts
     from ..formats.secret import Secret
     from ..formats.v1 import Header
     from ..pipeline.engine import Inlet, Outlet
+    from .through import Step
+
+T = TypeVar("T")
 
 #: Secrets gathered before they are written as one chunk, in bytes.
 _BATCH = 256 * 1024
 
 
 class Assemble:
-    """SQL and secrets to the payload's JSON (SPEC.md, section 6). Reads the SQL to its end first."""
+    """SQL and secrets to the payload's JSON (SPEC.md, section 6), and through ``steps``. Reads all of the SQL first."""
 
-    name = "assemble"
-
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, *steps: Step, name: str = "assemble") -> None:
         self._writer = PayloadWriter(header)
+        self._chain = Chain(*steps)
+        self.name = name
 
     async def __call__(self, sql: Inlet[bytes], secrets: Inlet[Secret], out: Outlet[bytes]) -> None:
-        """Write the payload. Raises ``PayloadError`` for SQL that is not UTF-8."""
+        """Write the payload. Raises ``PayloadError`` for SQL that is not UTF-8, and what the steps raise."""
         writer = self._writer
-        await out.send(writer.begin())
+
+        async def write(make: Callable[[T], bytes], data: T) -> None:
+            await send(self._chain.feed(_made(make, data)), out)
+
+        await write(bytes, writer.begin())
         async for chunk in sql:
-            for piece in _pieces(await in_thread(writer.sql, chunk)):
-                await out.send(piece)
-        await out.send(writer.end_sql())
+            await write(writer.sql, chunk)
+        await write(bytes, writer.end_sql())
         batch: list[Secret] = []
         size = 0
         async for secret in secrets:
             batch.append(secret)
             size += secret.nbytes
             if size >= _BATCH:
-                for piece in _pieces(writer.secrets(batch)):
-                    await out.send(piece)
+                await write(writer.secrets, batch)
                 batch, size = [], 0
-        for piece in _pieces(writer.secrets(batch)):
-            await out.send(piece)
-        await out.send(writer.finish())
+        await write(writer.secrets, batch)
+        await write(bytes, writer.finish())
+        await send(self._chain.finish(), out)
+
+
+def _made(make: Callable[[T], bytes], data: T) -> Iterator[bytes]:
+    """What is made when it is asked for, in the thread that asks."""
+    if piece := make(data):
+        yield piece
 
 
 class Split:
-    """The payload's JSON to SQL and secrets. ``header`` is the inner header once the payload ended.
+    """Through ``steps`` to the payload's JSON, and that to SQL and secrets.
 
     The SQL is passed on in pieces, never held; an empty chunk marks its end, since its edge ends only with the payload.
-    ``sql_first`` says whether that was before the first secret.
+    Once the payload ended, ``header`` is the inner header, and ``sql_first`` says whether the SQL ended before the
+    first secret. ``check_header`` may refuse the header before anything was sent; ``look`` sees each piece of SQL in
+    the thread, while it is at hand.
     """
 
-    name = "split"
-
-    def __init__(self, check_header: Callable[[dict[str, object]], None] | None = None) -> None:
+    def __init__(
+        self,
+        *steps: Step,
+        check_header: Callable[[dict[str, object]], None] | None = None,
+        look: Callable[[bytes], None] | None = None,
+        name: str = "split",
+    ) -> None:
+        self.name = name
+        self._chain = Chain(*steps)
+        self._reader = PayloadReader()
         self._check_header = check_header
+        self._look = look
         self.header: dict[str, object] | None = None
         self.sql_first = False
 
-    async def __call__(self, payload: Inlet[bytes], sql: Outlet[bytes], secrets: Outlet[Secret]) -> None:
-        """Read the payload. Raises ``DamagedArchive`` (layer ``payload``), and what ``check_header`` raises."""
-        reader = PayloadReader()
-        async for chunk in payload:
-            parts = await in_thread(reader.update, chunk)
-            if parts.header is not None:
-                self.header = parts.header
-                if self._check_header:
-                    self._check_header(parts.header)
-            for text in parts.sql:  # a piece can be longer than its chunk by what the chunk before it cut off
-                for piece in _pieces(text):
-                    await sql.send(piece)
-            if parts.sql_ended:
-                self.sql_first = reader.sql_first
-                await sql.send(b"")
-            for secret in parts.secrets:
-                await secrets.send(secret)
-        reader.finish()
+    async def __call__(self, chunks: Inlet[bytes], sql: Outlet[bytes], secrets: Outlet[Secret]) -> None:
+        """Read the payload. Raises ``DamagedArchive``, and what the steps, ``check_header`` and ``look`` raise."""
+        async for chunk in chunks:
+            await self._pass(self._chain.feed((chunk,)), sql, secrets)
+        await self._pass(self._chain.finish(), sql, secrets)
+        self._reader.finish()
+
+    async def _pass(self, ready: Iterator[bytes], sql: Outlet[bytes], secrets: Outlet[Secret]) -> None:
+        more = True
+        while more:
+            some, more = await in_thread(self._parse, ready)
+            for parts in some:
+                if parts.header is not None:
+                    self.header = parts.header
+                    if self._check_header:
+                        self._check_header(parts.header)
+                for text in parts.sql:  # a piece can be longer than its chunk by what the chunk before it cut off
+                    for piece in pieces(text):
+                        await sql.send(piece)
+                if parts.sql_ended:
+                    self.sql_first = self._reader.sql_first
+                    await sql.send(b"")
+                for secret in parts.secrets:
+                    await secrets.send(secret)
+
+    def _parse(self, ready: Iterator[bytes]) -> tuple[list[Parts], bool]:
+        """About a chunk of the payload, parsed, and whether there may be more."""
+        some, more = take(ready)
+        parsed = [self._reader.update(piece) for piece in some]
+        if self._look:
+            for parts in parsed:
+                for text in parts.sql:
+                    self._look(text)
+        return parsed, more
 
 
-async def compress(chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
+class Compress:
     """Anything to one gzip member."""
-    encoder = GzipEncoder()
-    async for chunk in chunks:
-        for piece in _pieces(await in_thread(encoder.update, chunk)):
-            await out.send(piece)
-    for piece in _pieces(await in_thread(encoder.finish)):
-        await out.send(piece)
+
+    name = "compress"
+
+    def __init__(self) -> None:
+        self._encoder = GzipEncoder()
+
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """Compress."""
+        return _unless_empty(self._encoder.update(data))
+
+    def finish(self) -> Iterable[bytes]:
+        """The rest of the member."""
+        return (self._encoder.finish(),)
 
 
-async def decompress(chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
-    """Gzip members to what they hold, a chunk at a time however strong the compression. Raises ``DamagedArchive``."""
-    decoder = GzipDecoder(MAX_CHUNK)
-    async for chunk in chunks:
-        data = chunk
+class Decompress:
+    """Gzip members to what they hold, a chunk at a time however strong the compression."""
+
+    name = "decompress"
+
+    def __init__(self) -> None:
+        self._decoder = GzipDecoder(MAX_CHUNK)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Decompress. Raises ``DamagedArchive`` (layer ``gzip``)."""
         while True:
-            if piece := await in_thread(decoder.update, data):
-                await out.send(piece)
-            if not decoder.pending:
-                break
+            if piece := self._decoder.update(data):
+                yield piece
+            if not self._decoder.pending:
+                return
             data = b""
-    decoder.finish()
+
+    def finish(self) -> Iterable[bytes]:
+        """Nothing. Raises ``DamagedArchive`` unless a member ended here."""
+        self._decoder.finish()
+        return ()
 
 
 class Seal:
@@ -122,34 +177,38 @@ class Seal:
     def __init__(self, key: bytes, nonce: bytes) -> None:
         self._sealer = Sealer(key, nonce)
 
-    async def __call__(self, chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
+    def feed(self, data: bytes) -> Iterable[bytes]:
         """Encrypt. Raises ``PayloadError`` past 64 GiB."""
-        async for chunk in chunks:
-            await out.send(await in_thread(self._sealer.update, chunk))
-        await out.send(self._sealer.finish())
+        return (self._sealer.update(data),)
+
+    def finish(self) -> Iterable[bytes]:
+        """The tag."""
+        return (self._sealer.finish(),)
 
 
 class Open:
-    """Ciphertext and tag to what they seal; what it sends is authentic only once it ended."""
+    """Ciphertext and tag to what they seal; what it gives is authentic only once it was finished."""
 
     name = "open"
 
     def __init__(self, key: bytes, nonce: bytes) -> None:
         self._opener = Opener(key, nonce)
 
-    async def __call__(self, chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
-        """Decrypt. Raises ``DamagedArchive`` (layer ``seal``) when the tag does not fit."""
-        async for chunk in chunks:
-            if piece := await in_thread(self._opener.update, chunk):
-                await out.send(piece)
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """Decrypt."""
+        return _unless_empty(self._opener.update(data))
+
+    def finish(self) -> Iterable[bytes]:
+        """Nothing. Raises ``DamagedArchive`` (layer ``seal``) when the tag does not fit."""
         try:
             self._opener.finish()
         except TagMismatch:
             raise DamagedArchive("seal", "The archive's ciphertext does not fit its tag.") from None
+        return ()
 
 
 class Sha256:
-    """A tee that passes chunks on unchanged; ``hexdigest`` is final when the reader of its output saw the end."""
+    """Passes bytes on unchanged; ``hexdigest`` is final when it was finished."""
 
     name = "sha256"
 
@@ -160,23 +219,21 @@ class Sha256:
 
     @property
     def hexdigest(self) -> str:
-        """Lower-case hex SHA-256 over all chunks so far."""
+        """Lower-case hex SHA-256 over everything so far."""
         return self._hash.hexdigest()
 
-    async def __call__(self, chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
-        """Hash. Raises ``DamagedArchive`` (layer ``checksum``) when a digest is expected and another came out."""
-        async for chunk in chunks:
-            await in_thread(self._hash.update, chunk)
-            self.size += len(chunk)
-            await out.send(chunk)
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """Hash."""
+        self._hash.update(data)
+        self.size += len(data)
+        return (data,)
+
+    def finish(self) -> Iterable[bytes]:
+        """Nothing. Raises ``DamagedArchive`` (layer ``checksum``) when another digest was expected."""
         if self._expect and self._expect != self.hexdigest:
             raise DamagedArchive("checksum", "The archive's ciphertext does not have the checksum in its header.")
+        return ()
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    """Cut into chunks that an edge takes; nothing for nothing."""
-    if 0 < len(data) <= MAX_CHUNK:
-        yield data
-    else:
-        for at in range(0, len(data), MAX_CHUNK):
-            yield data[at : at + MAX_CHUNK]
+def _unless_empty(data: bytes) -> Iterable[bytes]:
+    return (data,) if data else ()

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..pipeline.engine import MAX_CHUNK, in_thread
+from ..pipeline.engine import MAX_CHUNK
 from .errors import ObjectChanged
 
 if TYPE_CHECKING:
-    from ..pipeline.engine import Inlet, Outlet
+    from collections.abc import Iterator
 
 #: Bytes under one digest.
 BLOCK = MAX_CHUNK
@@ -51,34 +51,36 @@ class Fingerprint:
 
 
 class _Blocks:
-    """Passes a stream on in blocks of ``BLOCK`` bytes (the last is shorter), each after ``look`` saw it in a thread."""
+    """Passes bytes on in blocks of ``BLOCK`` bytes (the last is shorter), each after ``look`` saw it."""
 
     def __init__(self, marks: Fingerprint) -> None:
         self._marks = marks
+        self._block = bytearray()
         self._count = 0
 
-    async def __call__(self, chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
-        """Pass the stream on."""
-        block = bytearray()
-        async for chunk in chunks:
-            if len(chunk) == BLOCK and not block:
-                await self._pass(chunk, out)
-                continue
-            rest = memoryview(chunk)
-            while len(block) + len(rest) >= BLOCK:
-                room = BLOCK - len(block)
-                block += rest[:room]
-                rest = rest[room:]
-                await self._pass(bytes(block), out)
-                block.clear()
-            block += rest
-        if block:
-            await self._pass(bytes(block), out)
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The blocks that end in these bytes."""
+        if len(data) == BLOCK and not self._block:
+            yield self._seen(data)
+            return
+        rest = memoryview(data)
+        while len(self._block) + len(rest) >= BLOCK:
+            room = BLOCK - len(self._block)
+            self._block += rest[:room]
+            rest = rest[room:]
+            yield self._seen(bytes(self._block))
+            self._block.clear()
+        self._block += rest
 
-    async def _pass(self, block: bytes, out: Outlet[bytes]) -> None:
-        await in_thread(self.look, self._count, block)
+    def finish(self) -> Iterator[bytes]:
+        """The last block."""
+        if self._block:
+            yield self._seen(bytes(self._block))
+
+    def _seen(self, block: bytes) -> bytes:
+        self.look(self._count, block)
         self._count += 1
-        await out.send(block)
+        return block
 
     def look(self, number: int, block: bytes) -> None:
         """See a block before it is passed on."""
@@ -96,18 +98,18 @@ class Remember(_Blocks):
 
 
 class Recheck(_Blocks):
-    """Another reading: passes on nothing but what the first one saw."""
+    """Another reading: passes on nothing but what the first one saw. Raises ``ObjectChanged`` for anything else."""
 
     name = "recheck"
 
-    async def __call__(self, chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
-        """Pass the stream on. Raises ``ObjectChanged`` at the first block that is another one, or missing."""
-        await super().__call__(chunks, out)
+    def finish(self) -> Iterator[bytes]:
+        """The last block. Raises ``ObjectChanged`` when one is missing."""
+        yield from super().finish()
         if self._count != len(self._marks):
             raise _changed()
 
     def look(self, number: int, block: bytes) -> None:
-        """Compare it."""
+        """Compare it. Raises ``ObjectChanged``."""
         if not self._marks.fits(number, block):
             raise _changed()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 #: Bytes worth handing on: smaller reads are gathered, or a fast pg_dump would wake us for every 4 KiB it writes.
 GATHER = 256 * 1024
 
-#: Seconds given to pg_dump to fill the pipe between two small reads.
+#: Seconds given to pg_dump to fill the pipe between two small reads, and how often, at most: what is slow goes on late.
 PAUSE = 0.001
+PAUSES = 50
 
 _SERVER_SAID = re.compile(r"Error message from server: (?:ERROR: *)?(.*)")
 
@@ -123,11 +125,21 @@ class PgDump:
 
     async def _copy(self, source: int, out: Outlet[bytes]) -> DumpCheck:
         check = DumpCheck()
-        while chunk := await _read(source):
-            self.report.bytes += len(chunk)
-            await in_thread(self._look, check.feed, chunk)
-            await out.send(chunk)
-        return check
+
+        def take() -> bytes | None:
+            """Read and look in one hop."""
+            if chunk := _read(source):
+                self._look(check.feed, chunk)
+            return chunk
+
+        while True:
+            await anyio.wait_readable(source)
+            chunk = await in_thread(take)
+            if chunk:
+                self.report.bytes += len(chunk)
+                await out.send(chunk)
+            elif chunk is not None:
+                return check
 
     def _failure(self, status: int, said: str) -> DatabaseError:
         if is_connection_failure(said):
@@ -150,20 +162,22 @@ class PgDump:
         return DumpFailed(f"pg_dump {how}: {what.removeprefix('error: ')}.", hint=hint)
 
 
-async def _read(source: int) -> bytes:
-    """The next chunk: as much as there is, at least ``GATHER`` bytes unless the end comes first, then empty."""
+def _read(source: int) -> bytes | None:
+    """The next chunk: what there is and what comes soon; empty at the end, None when there is nothing after all."""
     parts: list[bytes] = []
-    size = 0
+    size = pauses = 0
     while size < GATHER:
-        await anyio.wait_readable(source)
         try:
-            data = await in_thread(os.read, source, MAX_CHUNK - size)
+            data = os.read(source, MAX_CHUNK - size)
         except BlockingIOError:
-            continue
-        if not data:
-            break
-        parts.append(data)
-        size += len(data)
+            if pauses == PAUSES:
+                break
+        else:
+            if not data:
+                return b"".join(parts)
+            parts.append(data)
+            size += len(data)
         if size < GATHER:
-            await anyio.sleep(PAUSE)
-    return b"".join(parts)
+            pauses += 1
+            time.sleep(PAUSE)
+    return b"".join(parts) or None

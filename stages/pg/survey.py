@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...pipeline.engine import Inlet, in_thread
+from ..drain import drain
 from ..errors import ConfigurationError, DamagedArchive
 from .filter import MIDDLES, UNREADABLE, Guard, Unreadable
 from .scan import Rows, Sql, SqlScanner, Unfit, bare
@@ -78,7 +79,10 @@ class SqlFacts:
 
 
 class SqlSurvey:
-    """Sink stage: reads SQL text, keeps ``facts``, and refuses what could not be restored in one transaction."""
+    """Reads SQL text, keeps ``facts``, and refuses what could not be restored in one transaction.
+
+    ``feed`` is for whoever has the text at hand; ``end`` is the sink stage that knows when it ended.
+    """
 
     def __init__(self) -> None:
         self.facts = SqlFacts()
@@ -86,20 +90,19 @@ class SqlSurvey:
         self._guard = Guard()
         self._table: Table | None = None  # whose rows are passing
 
-    async def __call__(self, sql: Inlet[bytes]) -> None:
-        """Read to the end.
-
-        Raises ``DamagedArchive`` when the text ends in the middle of something, or holds what pg_dump never writes: a
-        psql command, or a statement that ends the transaction.
-        """
-        async for chunk in sql:
-            await in_thread(self.feed, chunk)
-        await in_thread(self.finish)
-
     def feed(self, chunk: bytes) -> None:
-        """Read one chunk."""
+        """Read one chunk.
+
+        Raises ``DamagedArchive`` when the text holds what pg_dump never writes: a psql command, or a statement that
+        ends the transaction. ``finish`` does too, and when it ends in the middle of something.
+        """
         self.facts.bytes += len(chunk)
         self._see(self._scanner.feed(chunk))
+
+    async def end(self, sql: Inlet[bytes]) -> None:
+        """Read to the end what was fed already. Raises as ``finish`` does."""
+        await drain(sql)
+        await in_thread(self.finish)
 
     def finish(self) -> None:
         """The text ends here."""

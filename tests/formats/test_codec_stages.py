@@ -28,7 +28,8 @@ from kleidia_backup.pipeline.engine.testing import (
     collect,
     collect_split,
 )
-from kleidia_backup.stages.codec import Assemble, Open, Seal, Sha256, Split, compress, decompress
+from kleidia_backup.stages.codec import Assemble, Compress, Decompress, Open, Seal, Sha256, Split
+from kleidia_backup.stages.through import Through
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
 
@@ -55,12 +56,13 @@ def gzip_members(data: bytes) -> bytes:
 
 #: Each stage of bytes to bytes, and what makes an input that it takes.
 STAGES: dict[str, tuple[Callable[[], Stage], Pack]] = {
-    "compress": (lambda: compress, bytes),
-    "decompress": (lambda: decompress, gzip.compress),
-    "decompress members": (lambda: decompress, gzip_members),
-    "seal": (lambda: Seal(KEY, NONCE), bytes),
-    "open": (lambda: Open(KEY, NONCE), lambda data: AESGCM(KEY).encrypt(NONCE, data, None)),
-    "sha256": (Sha256, bytes),
+    "compress": (lambda: Through(Compress()), bytes),
+    "decompress": (lambda: Through(Decompress()), gzip.compress),
+    "decompress members": (lambda: Through(Decompress()), gzip_members),
+    "seal": (lambda: Through(Seal(KEY, NONCE)), bytes),
+    "open": (lambda: Through(Open(KEY, NONCE)), lambda data: AESGCM(KEY).encrypt(NONCE, data, None)),
+    "sha256": (lambda: Through(Sha256()), bytes),
+    "three steps": (lambda: Through(Sha256(), Seal(KEY, NONCE), Sha256()), bytes),
 }
 
 #: Those whose output depends on nothing but their input.
@@ -95,10 +97,10 @@ async def test_any_chunking_gives_the_same(make_stage: Callable[[], Stage], pack
 async def test_any_chunking_compresses_to_the_same(data: bytes) -> None:
     """The compressor's blocks may depend on how its input is cut; what they hold does not."""
     for size in (65_537, MAX_CHUNK):
-        assert gzip.decompress(b"".join(await collect(compress, chunks(data, size)))) == data
+        assert gzip.decompress(b"".join(await collect(Through(Compress()), chunks(data, size)))) == data
     short = data[:1000]
     for size in (1, 17):
-        assert gzip.decompress(b"".join(await collect(compress, chunks(short, size)))) == short
+        assert gzip.decompress(b"".join(await collect(Through(Compress()), chunks(short, size)))) == short
 
 
 @every_stage
@@ -182,7 +184,7 @@ async def test_sql_that_a_chunk_cuts(left: bytes, right: bytes) -> None:
 
 async def test_decompress_is_bounded() -> None:
     """One small chunk that holds megabytes comes out a chunk at a time."""
-    sent = await collect(decompress, [gzip.compress(ZEROS)])
+    sent = await collect(Through(Decompress()), [gzip.compress(ZEROS)])
     assert [len(chunk) for chunk in sent] == [MAX_CHUNK, MAX_CHUNK, MAX_CHUNK, 1]
 
 
@@ -192,23 +194,23 @@ async def test_decompress_is_bounded() -> None:
 async def test_another_checksum() -> None:
     """The hash stage passes everything on, and then says that the checksum is another."""
     with pytest.raises(DamagedArchive) as caught:
-        await collect(Sha256(expect="0" * 64), [b"data"])
+        await collect(Through(Sha256(expect="0" * 64)), [b"data"])
     assert caught.value.layer == "checksum"
 
 
 async def test_the_hash_is_final_at_the_end() -> None:
     """Digest and size are those of everything that passed."""
-    stage = Sha256()
-    assert b"".join(await collect(stage, chunks(NOISE))) == NOISE
-    assert stage.hexdigest == hashlib.sha256(NOISE).hexdigest()
-    assert stage.size == len(NOISE)
+    step = Sha256()
+    assert b"".join(await collect(Through(step), chunks(NOISE))) == NOISE
+    assert step.hexdigest == hashlib.sha256(NOISE).hexdigest()
+    assert step.size == len(NOISE)
 
 
 @pytest.mark.parametrize("sealed", [b"", b"short", AESGCM(KEY).encrypt(NONCE, b"x", None)[:-1] + b"?"])
 async def test_another_tag(sealed: bytes) -> None:
     """A ciphertext that does not fit its tag, or has none, fails at its end."""
     with pytest.raises(DamagedArchive) as caught:
-        await collect(Open(KEY, NONCE), [sealed] if sealed else [])
+        await collect(Through(Open(KEY, NONCE)), [sealed] if sealed else [])
     assert caught.value.layer == "seal"
 
 
@@ -220,7 +222,7 @@ async def test_another_tag(sealed: bytes) -> None:
 async def test_no_gzip(packed: bytes) -> None:
     """What is no gzip stream, or not all of one, or more than one, is refused."""
     with pytest.raises(DamagedArchive) as caught:
-        await collect(decompress, [packed] if packed else [])
+        await collect(Through(Decompress()), [packed] if packed else [])
     assert caught.value.layer == "gzip"
 
 
@@ -257,7 +259,7 @@ async def test_the_inner_header_is_checked_before_anything_goes_on() -> None:
 
     pipeline = Pipeline()
     source = pipeline.source(ListSource([payload(b"SELECT 1;", [Secret("a", b"1")])]))
-    sql, secrets = pipeline.split(Split(refuse), source)
+    sql, secrets = pipeline.split(Split(check_header=refuse), source)
     left: ListSink[bytes] = ListSink()
     right: ListSink[Secret] = ListSink()
     pipeline.sink(left, sql)
@@ -293,9 +295,8 @@ async def test_there_and_back(sql: bytes) -> None:
 
     forth = Pipeline()
     inputs = forth.source(ListSource(chunks(sql, 99_999))), forth.source(ListSource(secrets))
-    assembled = forth.pipe(Assemble(HEADER), *inputs)
     sink: ListSink[bytes] = ListSink()
-    forth.sink(sink, forth.pipe(hashed, forth.pipe(Seal(KEY, NONCE), forth.pipe(compress, assembled))))
+    forth.sink(sink, forth.pipe(Assemble(HEADER, Compress(), Seal(KEY, NONCE), hashed), *inputs))
     await forth.run()
     ciphertext = b"".join(sink.items)
     assert hashed.hexdigest == hashlib.sha256(ciphertext).hexdigest()
@@ -306,14 +307,14 @@ async def test_there_and_back(sql: bytes) -> None:
     assert list(document["vault_secrets"]) == [secret.path for secret in secrets]
 
     back = Pipeline()
-    source = back.pipe(Sha256(expect=hashed.hexdigest), back.source(ListSource(chunks(ciphertext, 77_777))))
-    split = Split()
+    seen: list[bytes] = []
+    split = Split(Sha256(expect=hashed.hexdigest), Open(KEY, NONCE), Decompress(), look=seen.append)
     left: ListSink[bytes] = ListSink()
     right: ListSink[Secret] = ListSink()
-    texts, found = back.split(split, back.pipe(decompress, back.pipe(Open(KEY, NONCE), source)))
+    texts, found = back.split(split, back.source(ListSource(chunks(ciphertext, 77_777))))
     back.sink(left, texts)
     back.sink(right, found)
     await back.run()
-    assert b"".join(left.items) == sql
+    assert b"".join(left.items) == b"".join(seen) == sql
     assert right.items == secrets
     assert split.header == document["header"]

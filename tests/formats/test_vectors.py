@@ -96,7 +96,7 @@ async def read(vector: dict[str, Any], reading: Reading) -> None:
     archive = await open_archive(SlowStore(STORE), vector["file"], vector["password"])
     reading.header = archive.header
     pipeline = Pipeline()
-    sql, secrets = archive.wire(pipeline)
+    sql, secrets = archive.wire(pipeline, archive.split())
     pipeline.sink(reading.sql, sql, name="sql")
     pipeline.sink(reading.secrets, secrets, name="secrets")
     try:

@@ -358,9 +358,10 @@ async def test_the_audit_table_is_kept_when_the_archive_has_none(db: Any) -> Non
 
 
 async def survey(chunks: list[bytes]) -> set[Any]:
-    stage = SqlSurvey()
-    await run_sink(stage, chunks)
-    return stage.facts.tables
+    found = SqlSurvey()
+    for chunk in chunks:
+        found.feed(chunk)
+    return found.facts.tables
 
 
 def foreign_dump(db: Any, *options: str) -> list[bytes]:
@@ -455,9 +456,7 @@ async def test_tables_that_inherit_from_a_preserved_one_keep_their_rows(db: Any,
     )
     before = db.query(question)
     assert len(before) == 4
-    survey = SqlSurvey()
-    await run_sink(survey, chunks)
-    session = await db.restore(chunks, tables=survey.facts.tables)
+    session = await db.restore(chunks, tables=await survey(chunks))
     assert db.query(question) == before
     assert [table.name for table in session.report.preserved] == ["backup_jobs", "a_jobs", "aa_jobs"]
     assert session.report.warnings == []

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from kleidia_backup.pipeline.engine.testing import run_sink
 from kleidia_backup.stages.errors import DamagedArchive
 from kleidia_backup.stages.pg.settings import Table
 from kleidia_backup.stages.pg.survey import SqlSurvey
 
 pytestmark = pytest.mark.anyio
+
+
+def read(survey: SqlSurvey, chunks: Iterable[bytes]) -> None:
+    """Read a text to its end."""
+    for chunk in chunks:
+        survey.feed(chunk)
+    survey.finish()
 
 
 async def test_a_real_dump_is_counted_to_the_row(db: Any, make_role: Any) -> None:
@@ -30,7 +37,7 @@ async def test_a_real_dump_is_counted_to_the_row(db: Any, make_role: Any) -> Non
     )
     survey = SqlSurvey()
     chunks = await db.dump()
-    await run_sink(survey, chunks)
+    read(survey, chunks)
     facts = survey.facts
     users, jobs, third = Table("public", "users"), Table("public", "backup_jobs"), Table("Other One", "Tab.le")
     assert facts.tables == {users, jobs, third}
@@ -64,7 +71,7 @@ async def test_what_else_a_dump_makes(db: Any, make_role: Any) -> None:
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT SELECT ON TABLES TO {reader}",
     )
     survey = SqlSurvey()
-    await run_sink(survey, await db.dump())
+    read(survey, await db.dump())
     facts = survey.facts
     assert {each.name for each in facts.relations} == {"numbers", "t_id_seq", "V", "r", "m"}
     assert {each.name for each in facts.routines} == {"f", "p", "total"}
@@ -113,14 +120,14 @@ async def test_what_else_a_dump_makes(db: Any, make_role: Any) -> None:
 async def test_what_cannot_be_restored_in_one_transaction_is_refused(text: bytes, what: str) -> None:
     """Before anything is written anywhere."""
     with pytest.raises(DamagedArchive, match=what) as caught:
-        await run_sink(SqlSurvey(), [text[at : at + 100_000] for at in range(0, len(text), 100_000)])
+        read(SqlSurvey(), [text[at : at + 100_000] for at in range(0, len(text), 100_000)])
     assert caught.value.layer == "payload"
 
 
 async def test_inserts_are_counted_too() -> None:
     """An archive of another writer may hold INSERT statements in place of COPY."""
     survey = SqlSurvey()
-    await run_sink(survey, [b"CREATE TABLE t (a int);\nINSERT INTO t VALUES (1);\nINSERT INTO public.t VALUES (2);\n"])
+    read(survey, [b"CREATE TABLE t (a int);\nINSERT INTO t VALUES (1);\nINSERT INTO public.t VALUES (2);\n"])
     assert sum(survey.facts.rows.values()) == 2
 
 
@@ -128,7 +135,7 @@ async def test_inserts_are_counted_too() -> None:
 async def test_the_last_line_needs_no_end(text: bytes) -> None:
     """Editors and other writers may leave it out."""
     survey = SqlSurvey()
-    await run_sink(survey, [text])
+    read(survey, [text])
     assert survey.facts.statements == 1
 
 
@@ -141,7 +148,7 @@ async def test_a_body_that_psql_cannot_read_is_not_a_damage() -> None:
     )
     for sql in (text, text[: text.index(b"COPY")]):
         with pytest.raises(DamagedArchive, match=r"holds the function public\.first_begin, .*rename") as caught:
-            await run_sink(SqlSurvey(), [sql])
+            read(SqlSurvey(), [sql])
         assert "cannot be trusted" not in str(caught.value)
 
 
@@ -157,5 +164,5 @@ async def test_what_pg_dump_writes_is_never_refused_for_a_name(db: Any) -> None:
         'CREATE TABLE "begin" ("end" int, "a ""b"" (c," text)',
     )
     survey = SqlSurvey()
-    await run_sink(survey, await db.dump())
+    read(survey, await db.dump())
     assert len(survey.facts.tables) == 3
