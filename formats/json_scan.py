@@ -18,12 +18,24 @@ _STRING = rb'"' + _CHARS + rb'"'
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?=[ \t\n\r,\]}])"
 _SCALAR = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|true|false|null)"
 
-_FLAT = rb"\{" + _WS + rb"(?:" + _STRING + _WS + rb":" + _WS + _SCALAR + _WS + rb"(?:," + _WS + rb'(?=")|(?=\})))*+\}'
 
-#: An object of scalars: what nearly every secret is.
-FLAT_OBJECT = re.compile(_FLAT)
+def _object(value: bytes) -> bytes:
+    member = _STRING + _WS + rb":" + _WS + value + _WS
+    return rb"\{" + _WS + rb"(?:" + member + rb"(?:," + _WS + rb'(?=")|(?=\})))*+\}'
+
+
+def _with_containers(value: bytes) -> bytes:
+    array = rb"\[" + _WS + rb"(?:" + value + _WS + rb"(?:," + _WS + rb"(?!\])|(?=\])))*+\]"
+    return rb"(?:" + value + rb"|" + _object(value) + rb"|" + array + rb")"
+
+
+_PLAIN = _object(_with_containers(_with_containers(_SCALAR)))
+
+#: An object with two more levels in it at most: what nearly every secret is. One match is many times as fast as a look
+#: at every token.
+PLAIN_OBJECT = re.compile(_PLAIN)
 #: A further member whose value is such an object, from the comma before it on: the name and the value.
-PLAIN_MEMBER = re.compile(_WS + rb"," + _WS + rb"(" + _STRING + rb")" + _WS + rb":" + _WS + rb"(" + _FLAT + rb")")
+PLAIN_MEMBER = re.compile(_WS + rb"," + _WS + rb"(" + _STRING + rb")" + _WS + rb":" + _WS + rb"(" + _PLAIN + rb")")
 STRING = re.compile(_STRING)
 WHITESPACE = re.compile(_WS)
 _CHARACTERS = re.compile(_CHARS)

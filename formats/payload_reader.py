@@ -11,9 +11,9 @@ import msgspec
 
 from .errors import DamagedArchive
 from .json_scan import (
-    FLAT_OBJECT,
     MAX_HELD_BACK,
     PLAIN_MEMBER,
+    PLAIN_OBJECT,
     STRING,
     WHITESPACE,
     MalformedJson,
@@ -150,7 +150,8 @@ class PayloadReader:
     def _add(self, path: str, raw: bytes) -> None:
         if not path:
             raise MalformedJson("a secret without a path")
-        raw.decode()  # strict UTF-8
+        if not raw.isascii():
+            raw.decode()  # strict UTF-8
         self._any_secret = True
         self._parts.secrets.append(Secret(path, raw))
 
@@ -203,7 +204,7 @@ class PayloadReader:
     def _value(self, limit: int, what: str) -> Generator[None, None, bytes]:
         """The bytes of any value of at most ``limit`` bytes."""
         yield from self._blank()
-        if match := FLAT_OBJECT.match(self._buffer, self._at) or STRING.match(self._buffer, self._at):
+        if match := PLAIN_OBJECT.match(self._buffer, self._at) or STRING.match(self._buffer, self._at):
             end: int | None = match.end()
         else:
             scanner = ValueScanner(self._at)

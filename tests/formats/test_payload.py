@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kleidia_backup.formats.errors import DamagedArchive, PayloadError
-from kleidia_backup.formats.json_scan import MAX_DEPTH, MalformedJson, ValueScanner, check_value, cut_string, end_string
+from kleidia_backup.formats.json_scan import (
+    MAX_DEPTH,
+    PLAIN_OBJECT,
+    MalformedJson,
+    ValueScanner,
+    check_value,
+    cut_string,
+    end_string,
+)
 from kleidia_backup.formats.payload import PayloadWriter
 from kleidia_backup.formats.payload_reader import Parts, PayloadReader
 from kleidia_backup.formats.secret import Secret
@@ -209,6 +217,45 @@ def test_scanner_finds_the_end(value: Any, size: int) -> None:
             assert found == len(raw)
             return
     raise AssertionError("no end found")
+
+
+@given(
+    st.dictionaries(SQL_TEXT, JSON, max_size=4),
+    st.lists(
+        st.tuples(st.integers(0, 300), st.sampled_from([*(b"%c" % each for each in b'{}[]:,"\\0e.- x\x01'), b""]))
+    ),
+    st.sampled_from([None, 1]),
+)
+@settings(max_examples=300)
+def test_one_match_finds_the_end_that_the_scanner_finds(
+    value: Any, changes: list[tuple[int, bytes]], indent: int | None
+) -> None:
+    """A secret that one match takes is one that the scanner takes, to the same end, however it was mangled."""
+    raw = json.dumps(value, indent=indent).encode()
+    for at, other in changes[:3]:
+        raw = raw[:at] + other + raw[at + 1 :]
+    if match := PLAIN_OBJECT.match(raw + b" "):
+        assert ValueScanner().scan(raw + b" ") == match.end()
+
+
+@pytest.mark.parametrize(
+    ("raw", "plain"),
+    [
+        (b"{}", True),
+        (b'{"a":{"b":{"c":1}}}', True),
+        (b'{ "a" : [ [ 1 , "x" ] , { "b" : null } , [ ] , { } ] , "c" : -1.5e3 }', True),
+        (b'{"a":{"b":{"c":{}}}}', False),
+        (b'{"a":[[[]]]}', False),
+        (b'{"a":[1,]}', False),
+        (b'{"a":[,1]}', False),
+        (b'{"a":{"b":1,}}', False),
+        (b'{"a":[1 2]}', False),
+        (b'{"a":[01]}', False),
+    ],
+)
+def test_one_match_takes_what_is_nested_a_little(raw: bytes, plain: bool) -> None:
+    """Three levels, the object's own among them; the scanner sees to all else."""
+    assert (PLAIN_OBJECT.match(raw) is not None) == plain
 
 
 @given(st.binary(max_size=40))
