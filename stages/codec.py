@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Secrets gathered before they are written as one chunk, in bytes.
+#: Secrets that travel together or are written as one chunk: so many bytes of them, and so many on an edge.
 _BATCH = 256 * 1024
+_MANY = 256
 
 
 class Assemble:
@@ -115,8 +116,8 @@ class Split:
                 if parts.sql_ended:
                     self.sql_first = self._reader.sql_first
                     await sql.send(b"")
-                for secret in parts.secrets:
-                    await secrets.send(secret)
+                for together in _batches(parts.secrets):
+                    await secrets.send_together(together)
 
     def _parse(self, ready: Iterator[bytes]) -> tuple[list[Parts], bool]:
         """About a chunk of the payload, parsed, and whether there may be more."""
@@ -233,6 +234,20 @@ class Sha256:
         if self._expect and self._expect != self.hexdigest:
             raise DamagedArchive("checksum", "The archive's ciphertext does not have the checksum in its header.")
         return ()
+
+
+def _batches(secrets: list[Secret]) -> Iterator[list[Secret]]:
+    """Cut into what is sent together: many small ones, or a large one alone."""
+    batch: list[Secret] = []
+    size = 0
+    for secret in secrets:
+        size += secret.nbytes
+        if batch and (size > _BATCH or len(batch) == _MANY):
+            yield batch
+            batch, size = [], secret.nbytes
+        batch.append(secret)
+    if batch:
+        yield batch
 
 
 def _unless_empty(data: bytes) -> Iterable[bytes]:

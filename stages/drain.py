@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 async def drain(items: Inlet[object]) -> None:
     """Read to the end and keep nothing."""
-    async for _ in items:
+    while await items.batch():
         pass
 
 

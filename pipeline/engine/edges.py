@@ -1,7 +1,8 @@
 """Edges: bounded streams between two stages, with counters.
 
 An edge of depth d holds at most d + 2 items: d in the buffer, one in the hands of a waiting writer, one in the
-reader's. A bound in bytes therefore also needs a largest item, which ``send`` enforces.
+reader's. A bound in bytes therefore also needs a largest item, which ``send`` enforces. What is sent together counts
+as one item there, and in the counters as many.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import anyio
 from .errors import OversizeItem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 T = TypeVar("T")
@@ -31,6 +34,12 @@ def size_of(item: object) -> int:
     return getattr(item, "nbytes", 0)
 
 
+class _Batch(tuple[T, ...]):
+    """What was sent together."""
+
+    __slots__ = ()
+
+
 class Edge(Generic[T]):
     """What one stage writes and another reads; each exactly once. Made by ``Pipeline`` only."""
 
@@ -44,7 +53,7 @@ class Edge(Generic[T]):
         self.items = 0
         self.bytes = 0
         self.send_stream: MemoryObjectSendStream[T]
-        self.receive_stream: MemoryObjectReceiveStream[T]
+        self.receive_stream: MemoryObjectReceiveStream[Any]
 
     def open(self) -> None:
         """Make the stream; an edge of a pipeline that never ran holds nothing to close."""
@@ -69,13 +78,36 @@ class Inlet(Generic[T_co]):
         self.tree = edge.tree
         self.ended = False
         self.waited = 0.0
+        self._rest: Iterator[T_co] = iter(())
 
     def __aiter__(self) -> Inlet[T_co]:
         return self
 
     async def __anext__(self) -> T_co:
         """The next item. Ends only after the stage that writes this edge, and all before it, succeeded."""
-        stream = self._edge.receive_stream
+        for item in self._rest:
+            return item
+        taken = await self._take()
+        if not isinstance(taken, _Batch):
+            return taken
+        self._rest = iter(taken)
+        return next(self._rest)
+
+    async def batch(self) -> Sequence[T_co]:
+        """The items that were sent together, or the next one if it was sent alone; none at the end.
+
+        For a stage that has little to do for each of many small items.
+        """
+        if rest := tuple(self._rest):
+            return rest
+        try:
+            taken = await self._take()
+        except StopAsyncIteration:
+            return ()
+        return taken if isinstance(taken, _Batch) else (taken,)
+
+    async def _take(self) -> T_co | _Batch[T_co]:
+        stream: MemoryObjectReceiveStream[T_co | _Batch[T_co]] = self._edge.receive_stream
         try:
             # An item that is there costs no turn of the event loop; an edge is bounded, so that others soon have one.
             return stream.receive_nowait()
@@ -108,8 +140,15 @@ class Outlet(Generic[T_contra]):
 
         Raises ``OversizeItem`` for an item of more bytes than the edge takes: cut it first.
         """
+        await self._put(item, size_of(item), 1)
+
+    async def send_together(self, items: Sequence[T_contra]) -> None:
+        """Hand several on at the cost of one. Raises ``OversizeItem`` when together they are larger than one may be."""
+        if items:
+            await self._put(_Batch(items), sum(map(size_of, items)), len(items))
+
+    async def _put(self, item: object, size: int, count: int) -> None:
         edge = self._edge
-        size = size_of(item)
         if size > edge.max_item:
             raise OversizeItem(f"an item of {size} bytes on edge {edge.name}, which takes {edge.max_item} at most")
         try:
@@ -120,5 +159,5 @@ class Outlet(Generic[T_contra]):
                 await edge.send_stream.send(item)
             finally:
                 self.waited += perf_counter() - started
-        edge.items += 1
+        edge.items += count
         edge.bytes += size

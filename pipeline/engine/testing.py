@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .edges import MAX_CHUNK, Edge, Inlet, Outlet, size_of
+from .edges import MAX_CHUNK, Edge, Inlet, Outlet, _Batch, size_of
 from .errors import StageFailed
 from .graph import Pipeline
 
@@ -138,19 +138,19 @@ class _Countdown:
 class _CountingInlet(Inlet[T]):
     countdown: _Countdown
 
-    async def __anext__(self) -> T:
+    async def _take(self) -> T | _Batch[T]:
         self.countdown.tick()
         await checkpoint()
-        return await super().__anext__()
+        return await super()._take()
 
 
 class _CountingOutlet(Outlet[T]):
     countdown: _Countdown
 
-    async def send(self, item: T) -> None:
+    async def _put(self, item: object, size: int, count: int) -> None:
         self.countdown.tick()
         await checkpoint()
-        await super().send(item)
+        await super()._put(item, size, count)
 
 
 async def check_cancellation(

@@ -376,6 +376,50 @@ async def test_memory_bound_counts_working_sets_and_senders() -> None:
     assert pipeline.memory_bound() == (2 + 1 + 20) * 10 + 7
 
 
+async def test_items_that_are_sent_together_are_one_on_the_edge() -> None:
+    """They come one by one or together, as the reader likes; counters count them all, and the bound in bytes holds."""
+    read: list[object] = []
+
+    async def source(out: Outlet[bytes]) -> None:
+        await out.send_together([b"ab", b"c", b"d"])
+        await out.send_together([])
+        await out.send(b"e")
+        await out.send_together([b"f", b"g"])
+        with pytest.raises(OversizeItem):
+            await out.send_together([b"xxx", b"yy"])
+
+    async def mixed(inlet: Inlet[bytes]) -> None:
+        read.append(await anext(inlet))
+        read.append(await inlet.batch())
+        read.append(await anext(inlet))
+        async for item in inlet:
+            read.append(item)
+        read.append(await inlet.batch())
+
+    pipeline = Pipeline(depth=0)
+    pipeline.sink(mixed, pipeline.source(source, max_item=4))
+    await pipeline.run()
+    assert read == [b"ab", (b"c", b"d"), b"e", b"f", b"g", ()]
+    edge = pipeline.snapshot().edge("source")
+    assert (edge.items, edge.bytes) == (6, 7)
+
+
+async def test_a_batch_that_was_not_read_to_its_end_is_unread_input() -> None:
+    """An end is seen only behind the last item of the last batch."""
+
+    async def source(out: Outlet[bytes]) -> None:
+        await out.send_together([b"a", b"b"])
+
+    async def first(inlet: Inlet[bytes]) -> None:
+        await anext(inlet)
+
+    pipeline = Pipeline()
+    pipeline.sink(first, pipeline.source(source))
+    with pytest.raises(StageFailed) as caught:
+        await pipeline.run()
+    assert isinstance(caught.value.cause, UnreadInput)
+
+
 # Rule 6: events and snapshots
 
 

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kleidia_backup.formats.errors import DamagedArchive, PayloadError
 from kleidia_backup.formats.payload import PayloadWriter
-from kleidia_backup.formats.secret import Secret
+from kleidia_backup.formats.secret import MAX_ITEM, Secret
 from kleidia_backup.formats.v1 import Header
-from kleidia_backup.pipeline.engine import MAX_CHUNK, Pipeline, StageFailed
+from kleidia_backup.pipeline.engine import MAX_CHUNK, Inlet, Pipeline, StageFailed
 from kleidia_backup.pipeline.engine.testing import (
     ListSink,
     ListSource,
@@ -29,6 +29,7 @@ from kleidia_backup.pipeline.engine.testing import (
     collect_split,
 )
 from kleidia_backup.stages.codec import Assemble, Compress, Decompress, Open, Seal, Sha256, Split
+from kleidia_backup.stages.drain import drain
 from kleidia_backup.stages.through import Through
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
@@ -165,6 +166,23 @@ async def test_large_and_many_secrets() -> None:
     texts, found = await collect_split(Split(), sent)
     assert b"".join(texts) == b""
     assert found == [large, *many, large]
+
+    together: list[Sequence[Secret]] = []
+
+    async def keep(secrets: Inlet[Secret]) -> None:
+        while batch := await secrets.batch():
+            together.append(batch)
+
+    pipeline = Pipeline()
+    source = pipeline.source(ListSource(sent), name="source")
+    sql, secrets = pipeline.split(Split(), source, max_items=(MAX_CHUNK, MAX_ITEM))
+    pipeline.sink(drain, sql)
+    pipeline.sink(keep, secrets)
+    await pipeline.run()
+    assert [secret for batch in together for secret in batch] == found
+    assert pipeline.snapshot().edge("split.2").items == len(found)
+    assert all(len(batch) == 1 or sum(secret.nbytes for secret in batch) <= MAX_CHUNK / 4 for batch in together)
+    assert len(together) < len(found) / 20
 
 
 CUT = [("\\", "n"), ("\\u00", "41"), ("\\ud83d", "\\ude00"), ("\\ud83d\\ude0", "0"), ("\\ud83d\\", "ude00")]
