@@ -250,11 +250,12 @@ class _Targets:
         roots = self.vault.roots
 
         async def check(secrets: Inlet[Secret]) -> None:
-            async for secret in secrets:
-                root, _ = locate(roots, secret.path)
-                self.seen.add(root.prefix)
-                if self.known is not None:
-                    self.known.add(secret.path)
+            while batch := await secrets.batch():
+                for secret in batch:
+                    root, _ = locate(roots, secret.path)
+                    self.seen.add(root.prefix)
+                    if self.known is not None:
+                        self.known.add(secret.path)
 
         return check
 

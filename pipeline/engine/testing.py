@@ -6,6 +6,7 @@ They ship with the package, need no test framework, and raise ``AssertionError``
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -20,16 +21,18 @@ Stage = Callable[..., Awaitable[None]]
 
 
 class ListSource(Generic[T]):
-    """A source that sends the items of a list; then raises ``error`` if there is one."""
+    """A source that sends the items of a list, so many ``together``; then raises ``error`` if there is one."""
 
-    def __init__(self, items: Iterable[T], error: Exception | None = None) -> None:
+    def __init__(self, items: Iterable[T], error: Exception | None = None, *, together: int = 1) -> None:
         self.items = items
         self.error = error
+        self.together = together
 
     async def __call__(self, out: Outlet[T]) -> None:
         """Send every item."""
-        for item in self.items:
-            await out.send(item)
+        items = iter(self.items)
+        while some := list(islice(items, self.together)):
+            await (out.send(some[0]) if self.together == 1 else out.send_together(some))
         if self.error:
             raise self.error
 
@@ -72,10 +75,13 @@ async def collect_split(stage: Stage, items: Iterable[Any]) -> tuple[list[Any], 
     return left.items, right.items
 
 
-async def run_sink(stage: Stage, items: Iterable[Any], error: Exception | None = None) -> None:
-    """Run a sink on a list; with ``error`` its input fails after the last item. Raises what the stage raises."""
+async def run_sink(stage: Stage, items: Iterable[Any], error: Exception | None = None, *, together: int = 1) -> None:
+    """Run a sink on a list, sent so many ``together``; with ``error`` its input fails after the last item.
+
+    Raises what the stage raises.
+    """
     pipeline = Pipeline(depth=1)
-    pipeline.sink(stage, pipeline.source(ListSource(items, error), name="input", max_item=1 << 40))
+    pipeline.sink(stage, pipeline.source(ListSource(items, error, together=together), name="input", max_item=1 << 40))
     await _run(pipeline)
 
 

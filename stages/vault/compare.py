@@ -85,7 +85,7 @@ class Compare:
         """Compare every secret."""
         for root in self._roots:  # a missing mount shows at once
             await self.client.kv_version(root.mount)
-        await fan_out(secrets, self._workers, self._compare, lambda secret: secret.nbytes > SMALL)
+        await fan_out(secrets.batch, self._workers, self._compare, lambda secret: secret.nbytes > SMALL)
         if self._started:
             self.report.seconds = monotonic() - self._started
 

@@ -79,7 +79,7 @@ class Prune:
 
     async def __call__(self, secrets: Inlet[Secret]) -> None:
         """Remove every secret."""
-        await fan_out(secrets, self._workers, self._remove)
+        await fan_out(secrets.batch, self._workers, self._remove)
 
     async def _remove(self, secret: Secret) -> None:
         root, path = locate(self._roots, secret.path)

@@ -2,61 +2,59 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable
-
-    from anyio.streams.memory import MemoryObjectReceiveStream
+    from collections.abc import Awaitable, Callable, Sequence
 
 
 T = TypeVar("T")
 
-#: Items that wait for a worker, at most.
-AHEAD = 4
+#: Batches of items that wait for a worker, at most: one that they take from, and the next.
+AHEAD = 2
 
 
 async def fan_out(
-    items: AsyncIterable[T],
+    batch: Callable[[], Awaitable[Sequence[T]]],
     workers: int,
     handle: Callable[[T], Awaitable[None]],
     alone: Callable[[T], bool] = lambda _: False,
 ) -> None:
     """Await ``handle`` for every item, for at most ``workers`` of them at once. Raises what it raises.
 
+    ``batch`` gives items until it gives none. It is awaited while the workers are busy with those before.
     Of the items for which ``alone`` holds, there is one at a time, besides those that the workers have.
     """
-    hand, taken = anyio.create_memory_object_stream[T](AHEAD)
+    ready: deque[T] = deque()
+    more, empty = anyio.Event(), anyio.Event()
+    ended = False
 
-    async def work(mine: MemoryObjectReceiveStream[T]) -> None:
-        with mine:
-            while (item := await _next(mine)) is not None:
+    async def work() -> None:
+        while ready or not ended:
+            if ready:
+                item = ready.popleft()
+                if not ready:
+                    empty.set()
                 await handle(item)
+            else:
+                await more.wait()
 
-    async with anyio.create_task_group() as tasks, taken, hand:  # taken: open until what a worker raised is seen
+    async with anyio.create_task_group() as tasks:
         for _ in range(workers):
-            tasks.start_soon(work, taken.clone())
-        async for item in items:
-            if alone(item):
+            tasks.start_soon(work)
+        while items := await batch():
+            if ready:
+                await empty.wait()
+            empty = anyio.Event()
+            large: list[T] = []
+            for item in items:
+                (large if alone(item) else ready).append(item)
+            more.set()
+            more = anyio.Event()
+            for item in large:
                 await handle(item)
-                continue
-            try:
-                hand.send_nowait(item)
-            except anyio.WouldBlock:
-                await hand.send(item)
-
-
-async def _next(items: MemoryObjectReceiveStream[T]) -> T | None:
-    """The next item; None at the end. Without a turn of the event loop where it is there: each item takes enough."""
-    try:
-        return items.receive_nowait()
-    except anyio.WouldBlock:
-        pass
-    except anyio.EndOfStream:
-        return None
-    try:
-        return await items.receive()
-    except anyio.EndOfStream:
-        return None
+        ended = True
+        more.set()

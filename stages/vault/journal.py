@@ -199,10 +199,14 @@ class Journal:
         Raises ``ConfigurationError`` when the disk does not take it.
         """
         now = round(time(), 3)
-        records = [record_of(change, now) for change in changes]
-        self._append(*records)
-        self.writes += sum(isinstance(record, Write) for record in records)
-        if any(isinstance(record, Plan) or (isinstance(record, Write) and not record.planned) for record in records):
+        self._append(*[record_of(change, now) for change in changes])
+        must = False
+        for change in changes:
+            if change.sends:
+                self.writes += 1
+                must = must or not change.planned
+            must = must or change.ahead
+        if must:
             await self._sync()
 
     async def committing(self, transaction: str, database: str) -> None:
@@ -222,7 +226,7 @@ class Journal:
         self._append(Left(entry.mount, entry.path, why))
 
     def _append(self, *records: Record) -> None:
-        lines = b"".join(_encode(record) + b"\n" for record in records)
+        lines = b"".join([_encode(record) + b"\n" for record in records])
         try:
             files.append(self._file, self._size, lines)
         except OSError as exc:

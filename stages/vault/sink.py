@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,15 +20,13 @@ from .roots import Root, check_roots, locate
 from .source import SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import Sequence
 
     from ...pipeline.engine import Inlet
     from .client import VaultClient
 
 #: How often a secret that somebody else keeps writing is read again.
 _CONFLICTS = 3
-#: Of so many absent secrets the journal is told at once: the workers are busy with them while it takes the next.
-_AHEAD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +49,28 @@ class Change:
     ahead: bool = False
     planned: bool = False
 
+    @property
+    def sends(self) -> bool:
+        """Whether it is sent next."""
+        return self.after is None and not self.refused and not self.ahead
+
+    def sent(self) -> Change:
+        """One that was told ahead, when it is sent."""
+        return Change(self.mount, self.path, self.kv_version, self.before, self.existed, planned=self.planned)
+
+    def done(self, after: int | None) -> Change:
+        """One that was sent, when the vault confirmed version ``after`` of it, or refused it."""
+        return Change(
+            self.mount,
+            self.path,
+            self.kv_version,
+            self.before,
+            self.existed,
+            after,
+            refused=after is None,
+            planned=self.planned,
+        )
+
 
 class Journal(Protocol):
     """Takes what a sink tells."""
@@ -62,7 +81,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A secret on its way to its place. ``first`` is its first write, where it is known to be absent."""
+    """A secret on its way to its place. ``first`` is its first write, told ahead, where it is known to be absent."""
 
     secret: Secret
     mount: str
@@ -99,8 +118,8 @@ class VaultSink:
         """Write every secret."""
         started = monotonic()
         await self._look()
-        async with aclosing(self._tasks(secrets)) as tasks:
-            await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
+        tasks = partial(self._tasks, secrets)
+        await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
         self.report.seconds = monotonic() - started
         self._judge()
 
@@ -116,30 +135,17 @@ class VaultSink:
                 if isinstance(names, Names) and names.none:
                     self._empty.add(root)
 
-    async def _tasks(self, secrets: Inlet[Secret]) -> AsyncGenerator[_Task]:
-        """Where each secret goes. The journal is told of absent ones ahead of the workers, of many at once."""
-        ahead: deque[_Task] = deque()
-        size = 0
-        async for secret in secrets:
-            root, path = locate(self._roots, secret.path)
-            if root not in self._empty:
-                yield _Task(secret, root.mount, path, None)
-                continue
-            ahead.append(_Task(secret, root.mount, path, Change(root.mount, path, 2, 0, existed=False, planned=True)))
-            size += secret.nbytes
-            if len(ahead) == _AHEAD or size > SMALL:
-                await self._note(ahead)
-                while ahead:
-                    yield ahead.popleft()
-                size = 0
-        await self._note(ahead)
-        while ahead:
-            yield ahead.popleft()
+    async def _tasks(self, secrets: Inlet[Secret]) -> Sequence[_Task]:
+        """Where the next secrets go. The journal is told of absent ones ahead of the workers, of many at once."""
+        tasks = [self._task(secret) for secret in await secrets.batch()]
+        if self._journal and (ahead := [task.first for task in tasks if task.first]):
+            await self._journal(*ahead)
+        return tasks
 
-    async def _note(self, tasks: Iterable[_Task]) -> None:
-        changes = [replace(task.first, ahead=True) for task in tasks if task.first]
-        if self._journal and changes:
-            await self._journal(*changes)
+    def _task(self, secret: Secret) -> _Task:
+        root, path = locate(self._roots, secret.path)
+        first = Change(root.mount, path, 2, 0, existed=False, ahead=True, planned=True) if root in self._empty else None
+        return _Task(secret, root.mount, path, first)
 
     def _judge(self) -> None:
         report = self.report
@@ -159,7 +165,7 @@ class VaultSink:
     async def _settle(self, task: _Task, value: bytes) -> str:
         """Make the live value equal; returns why that failed, or nothing."""
         version = await self._client.kv_version(task.mount)
-        change = task.first
+        change = task.first.sent() if task.first else None
         for attempt in range(_CONFLICTS):
             if attempt:
                 await anyio.sleep(0.1 * attempt)  # a standby may be a little behind
@@ -193,8 +199,8 @@ class VaultSink:
         result = await self._client.write(change.mount, change.path, value, cas=cas)
         if isinstance(result, Refused | Conflict):
             if self._journal and (isinstance(result, Conflict) or result.status >= 400):
-                await self._journal(replace(change, refused=True))
+                await self._journal(change.done(None))
             return result
         if self._journal:
-            await self._journal(replace(change, after=result.version))
+            await self._journal(change.done(result.version))
         return None
