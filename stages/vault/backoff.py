@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, TypeVarTuple
 
 import anyio
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 Kind: TypeAlias = Literal["busy", "error", "sealed", "unreachable"]
 
 #: Attempts at one request while others succeed; then it is the request, not the server.
@@ -68,7 +69,7 @@ class SharedBackoff:
         self._last_success = 0.0
         self._failing_since: float | None = None
 
-    async def persist(self, exchange: Callable[[], Awaitable[T | Trouble]]) -> T:
+    async def persist(self, exchange: Callable[[*Ts], Awaitable[T | Trouble]], *args: *Ts) -> T:
         """Repeat an exchange until it is no ``Trouble``, and return what it gave. Raises ``GaveUp``."""
         first_failure = 0.0
         attempt = 0
@@ -76,7 +77,7 @@ class SharedBackoff:
             await self._enter()
             round_ = self.rounds
             try:
-                result = await exchange()
+                result = await exchange(*args)
             finally:
                 self._limiter.release()
             if not isinstance(result, Trouble):

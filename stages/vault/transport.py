@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple
 from urllib.parse import quote
 
 import aiohttp
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .settings import VaultSettings
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 #: Seconds to wait for a connection.
 CONNECT_TIMEOUT = 10.0
@@ -29,6 +30,8 @@ LIST = "list=true"
 #: Largest answer to anything but a read of a secret: a folder of about a million names.
 LIST_LIMIT = 64 * 1024 * 1024
 _PIECE = 256 * 1024
+_TOKEN = "X-Vault-Token"  # noqa: S105 - a header's name
+_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Transport:
             settings.workers, budget=settings.start_budget, base=settings.retry_base, cap=settings.retry_cap
         )
         self._address = settings.address
+        self._base = URL(settings.address, encoded=True)
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
 
@@ -79,7 +83,7 @@ class Transport:
 
         Raises ``GaveUp`` when this request fails while others do not, and otherwise what ``persist`` raises.
         """
-        return await self.persist(lambda: self.once(call, token))
+        return await self.persist(self.once, call, token)
 
     async def once(self, call: Call, token: str) -> Answer | Trouble:
         """Send a request once. Raises what ``judge`` and ``disconnected`` raise."""
@@ -89,14 +93,14 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as exc:
             return disconnected(self._address, exc)
 
-    async def persist(self, exchange: Callable[[], Awaitable[T | Trouble]]) -> T:
+    async def persist(self, exchange: Callable[[*Ts], Awaitable[T | Trouble]], *args: *Ts) -> T:
         """Repeat an exchange while it gives ``Trouble``, under the shared back-off.
 
         Raises ``VaultSealed``, ``VaultUnreachable`` or ``VaultError`` when nothing succeeded for the whole budget,
         and ``GaveUp`` when only this exchange failed.
         """
         try:
-            return await self.backoff.persist(exchange)
+            return await self.backoff.persist(exchange, *args)
         except GaveUp as exc:
             if exc.alone:
                 raise
@@ -111,15 +115,17 @@ class Transport:
 
     async def _exchange(self, call: Call, token: str) -> Answer | Trouble:
         assert self._session is not None, "the client is used outside its context"
-        url = URL(f"{self._address}/v1/{quoted(call.path)}{call.query and '?' + call.query}", encoded=True)
-        headers = {"X-Vault-Token": token}
+        # As little as can be for each request; aiohttp takes a copy of the session's headers as it begins with one.
+        url = self._base.with_path(f"{self._base.raw_path.rstrip('/')}/v1/{quoted(call.path)}", encoded=True)
+        if call.query:
+            url = URL(f"{url}?{call.query}", encoded=True)
+        if self._session.headers.get(_TOKEN) != token:
+            self._session.headers[_TOKEN] = token
         data: bytes | BytesIO | None = call.body
-        if call.body is not None:
-            headers["Content-Type"] = "application/json"
-            if len(call.body) > _PIECE:  # in pieces, so that other requests go on; a new stream for each attempt
-                data = BytesIO(call.body)
+        if call.body is not None and len(call.body) > _PIECE:
+            data = BytesIO(call.body)  # in pieces, so that other requests go on; a new stream for each attempt
         async with self._session.request(
-            call.method, url, data=data, headers=headers, allow_redirects=False
+            call.method, url, data=data, headers=None if data is None else _JSON, allow_redirects=False
         ) as response:
             body = await _body(response, call.limit)
             if body is None:
