@@ -135,9 +135,8 @@ class Transport:
 
 async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
     """An answer's body; None, and the connection is closed, when it has more bytes than that."""
-    length = response.content_length
-    if length is not None and length <= limit and "Content-Encoding" not in response.headers:
-        return await response.read()
+    if response.content.is_eof() and response.content.total_bytes <= limit:  # most came whole, together with its head
+        return response.content.read_nowait()
     body = BytesIO()  # hands over what it gathered without a copy
     while piece := await response.content.readany():
         if body.write(piece) and body.tell() > limit:
