@@ -128,6 +128,9 @@ async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Ve
     """The second reading (or, for an archive with its secrets first, the second and the third), and COMMIT."""
     both = targets.session is not None and targets.sink is not None
     apart = both and not verified.sql_first
+    counters = dict(COUNTERS)
+    if (sink := targets.sink) is not None:  # the edge's counter is ahead of the workers by what waits for them
+        counters["secrets"] = lambda _: sink.report.total
     for sql_stage, secret_stage in targets.stages(apart=apart):
         pipeline = Pipeline()
         sql, secrets = archive.wire(pipeline, archive.split(marks=verified.marks))
@@ -139,7 +142,7 @@ async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Ve
             sql_total=verified.sql_bytes,
             secrets_total=verified.secrets,
         )
-        snapshot = await job.run(pipeline, **COUNTERS)
+        snapshot = await job.run(pipeline, **counters)
     await checkpoint_if_cancelled()  # the last chance: what ends here is whole on both sides
     job.begin("commit")
     if targets.session:

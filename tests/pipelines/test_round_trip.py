@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
+import anyio
 import pytest
 
 from kleidia_backup import (
@@ -24,6 +26,7 @@ from kleidia_backup import (
 from kleidia_backup.formats.v1 import archive_name
 from kleidia_backup.service.demo.s3 import Bucket
 from kleidia_backup.stages.stores.s3 import S3Store
+from kleidia_backup.stages.vault.client import VaultClient
 
 from .conftest import PASSWORD, System, wreck
 
@@ -74,6 +77,31 @@ async def test_everything_comes_back(system: System, kind: str, bucket: Bucket, 
     assert (report.secrets, report.written, report.unchanged, report.failed_count) == (33, 12, 21, 0)
     assert report.seconds.keys() == {"prepare", "verify", "restore", "commit", "total"}
     assert [info.name for info in await list_archives(store)] == [made.name]
+
+
+async def test_progress_of_secrets_is_that_of_the_vault(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets that were read and wait for a slow vault are not shown as done."""
+    made = await backup(vault=system.vault, store=system.store, password=PASSWORD)
+    asked = 0
+    seen: list[int] = []
+    read = VaultClient.read
+
+    async def slow(client: VaultClient, mount: str, path: str, **options: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        await anyio.sleep(0.05)
+        return await read(client, mount, path, **options)
+
+    def note(progress: Progress) -> None:
+        if progress.phase == "restore":
+            assert progress.secrets <= asked
+            seen.append(progress.secrets)
+
+    monkeypatch.setattr(VaultClient, "read", slow)
+    vault = replace(system.vault, workers=2)
+    await restore(made.name, vault=vault, store=system.store, password=PASSWORD, on_progress=note)
+    assert seen[-1] == asked == 33
+    assert any(0 < each < 33 for each in seen)
 
 
 async def test_upload_in_parts_the_first_one_last(system: System, bucket: Bucket) -> None:
