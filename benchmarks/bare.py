@@ -82,8 +82,8 @@ def read_vault(settings: VaultSettings) -> tuple[float, int]:
     return asyncio.run(_read(settings))
 
 
-async def _write(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]]) -> float:
-    """POST every value to ``mount/data/path``; seconds."""
+async def _ask(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]], *, write: bool) -> float:
+    """POST every value to ``mount/data/path``, or GET what is there; seconds."""
     requests = [(URL(f"{settings.address}/v1/{path}", encoded=True), body) for path, body in secrets]
     headers = {"Content-Type": "application/json"}
     async with _session(settings) as session:
@@ -91,7 +91,8 @@ async def _write(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]]) 
 
         async def work() -> None:
             for url, body in left:
-                async with session.post(url, data=body, headers=headers) as response:
+                asked = session.post(url, data=body, headers=headers) if write else session.get(url)
+                async with asked as response:
                     assert response.status == 200, await response.text()
                     await response.read()
 
@@ -102,7 +103,12 @@ async def _write(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]]) 
 
 def write_vault(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]]) -> float:
     """Write values (path from behind ``/v1/``, body) with as many workers as the product has; seconds."""
-    return asyncio.run(_write(settings, secrets))
+    return asyncio.run(_ask(settings, secrets, write=True))
+
+
+def get_vault(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]]) -> float:
+    """Read the values at the same paths likewise; seconds."""
+    return asyncio.run(_ask(settings, secrets, write=False))
 
 
 def pg_dump(database: PostgresSettings, to: Path | None = None) -> None:
