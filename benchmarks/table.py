@@ -20,6 +20,8 @@ _SHORT = (
     "20,000) where it says a million, and ten times the secrets where it says fifty; fixed costs weigh more than in "
     "the full one."
 )
+#: Figures of a line that are not a reference's seconds.
+_NO_TIMES = {"value", "ours", "rate", "bare_reads_to_writes"}
 BEGIN, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->\n"
 
 
@@ -54,11 +56,13 @@ def _row(limit: Limit, line: dict[str, Any]) -> str:
     reached = f"{_number(value)} {limit.unit}"
     if not limit.kept(value, short=False):
         reached = f"**{reached}**"
-    times = [each for name, each in line.items() if name not in {"value", "ours", "rate"} and isinstance(each, float)]
+    times = [each for name, each in line.items() if name not in _NO_TIMES and isinstance(each, float)]
     if times and isinstance(line.get("ours"), float):
         reached += f" ({times[0]:.2f} s, ours {line['ours']:.2f} s)"
     if "per_second" in line:
         reached += f" ({line['per_second']:,.0f} secrets/s)"
+    if "bare_reads_to_writes" in line:
+        reached += f"; bare reads are {line['bare_reads_to_writes']:.2f} × as fast as bare writes"
     aim = "" if limit.aim is None else _number(limit.aim)
     return f"| {limit.what} | {limit.reference} | {reached} | {_number(limit.must)} | {aim} |\n"
 

@@ -23,9 +23,10 @@ from ..formats.seal import derive_key
 from ..formats.secret import MAX_ITEM, Secret
 from ..formats.v1 import NONCE_SIZE, SALT_SIZE, BackupType, Header, archive_name, encode_preamble
 from ..stages.archive_sink import PART, SMALLEST_S3_PART, ArchiveSink
-from ..stages.codec import Assemble, Compress, Seal, Sha256
+from ..stages.codec import Assemble
 from ..stages.drain import nothing
 from ..stages.errors import ConfigurationError, ObjectExists, ObjectMissing
+from ..stages.steps import Compress, Seal, Sha256
 from .claims import claimed
 from .engine import Pipeline, in_thread
 from .job import JOB_TIMEOUT, Job, check_password, open_store, within

@@ -18,10 +18,11 @@ from ..formats.payload import encode_inner_header
 from ..formats.seal import TAG_SIZE, derive_key
 from ..formats.secret import MAX_ITEM
 from ..stages.archive_source import ArchiveSource, read_preamble
-from ..stages.codec import Decompress, Open, Sha256, Split
+from ..stages.codec import Split
 from ..stages.drain import drain
 from ..stages.errors import ObjectChanged
 from ..stages.fingerprint import Fingerprint, Recheck, Remember
+from ..stages.steps import Decompress, Open, Sha256
 from ..stages.through import Through
 from .engine import MAX_CHUNK, Pipeline, in_thread
 

@@ -28,8 +28,9 @@ from kleidia_backup.pipeline.engine.testing import (
     collect,
     collect_split,
 )
-from kleidia_backup.stages.codec import Assemble, Compress, Decompress, Open, Seal, Sha256, Split
+from kleidia_backup.stages.codec import Assemble, Split
 from kleidia_backup.stages.drain import drain
+from kleidia_backup.stages.steps import Compress, Decompress, Open, Seal, Sha256
 from kleidia_backup.stages.through import Through
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
