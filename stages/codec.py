@@ -62,17 +62,16 @@ class Assemble:
 
 def _made(make: Callable[[T], bytes], data: T) -> Iterator[bytes]:
     """What is made when it is asked for, in the thread that asks."""
-    if piece := make(data):
-        yield piece
+    yield from pieces(make(data))
 
 
 class Split:
     """Through ``steps`` to the payload's JSON, and that to SQL and secrets.
 
     The SQL is passed on in pieces, never held; an empty chunk marks its end, since its edge ends only with the payload.
-    Once the payload ended, ``header`` is the inner header, and ``sql_first`` says whether the SQL ended before the
-    first secret. ``check_header`` may refuse the header before anything was sent; ``look`` sees each piece of SQL in
-    the thread, while it is at hand.
+    ``sql_first`` says, once the payload ended, whether the SQL did before the first secret. ``check_header`` may refuse
+    the inner header before anything behind it is looked at; ``look`` sees each piece of SQL while it is at hand. Both
+    are called in the thread.
     """
 
     def __init__(
@@ -87,7 +86,6 @@ class Split:
         self._reader = PayloadReader()
         self._check_header = check_header
         self._look = look
-        self.header: dict[str, object] | None = None
         self.sql_first = False
 
     async def __call__(self, chunks: Inlet[bytes], sql: Outlet[bytes], secrets: Outlet[Secret]) -> None:
@@ -102,10 +100,6 @@ class Split:
         while more:
             some, more = await in_thread(self._parse, ready)
             for parts in some:
-                if parts.header is not None:
-                    self.header = parts.header
-                    if self._check_header:
-                        self._check_header(parts.header)
                 for text in parts.sql:  # a piece can be longer than its chunk by what the chunk before it cut off
                     for piece in pieces(text):
                         await sql.send(piece)
@@ -118,12 +112,15 @@ class Split:
     def _parse(self, ready: Iterator[bytes]) -> tuple[list[Parts], bool]:
         """About a chunk of the payload, parsed, and whether there may be more."""
         some, more = take(ready)
-        parsed = [self._reader.update(piece) for piece in some]
+        return [self._seen(self._reader.update(piece)) for piece in some], more
+
+    def _seen(self, parts: Parts) -> Parts:
+        if parts.header is not None and self._check_header:
+            self._check_header(parts.header)
         if self._look:
-            for parts in parsed:
-                for text in parts.sql:
-                    self._look(text)
-        return parsed, more
+            for text in parts.sql:
+                self._look(text)
+        return parts
 
 
 def _batches(secrets: list[Secret]) -> Iterator[list[Secret]]:

@@ -42,8 +42,7 @@ class Decompress:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Decompress. Raises ``DamagedArchive`` (layer ``gzip``)."""
         while True:
-            if piece := self._decoder.update(data):
-                yield piece
+            yield self._decoder.update(data)  # perhaps nothing: there may be any number of empty members
             if not self._decoder.pending:
                 return
             data = b""
@@ -100,7 +99,6 @@ class Sha256:
     def __init__(self, expect: str = "") -> None:
         self._expect = expect
         self._hash = hashlib.sha256()
-        self.size = 0
 
     @property
     def hexdigest(self) -> str:
@@ -110,7 +108,6 @@ class Sha256:
     def feed(self, data: bytes) -> Iterable[bytes]:
         """Hash."""
         self._hash.update(data)
-        self.size += len(data)
         return (data,)
 
     def finish(self) -> Iterable[bytes]:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ..pipeline.engine import Inlet, Outlet
 
 
+#: Pieces made in one hop, at most.
+_PIECES = 256
+
+
 class Step(Protocol):
     """Bytes in, bytes out: ``feed`` as often as needed, then ``finish`` once. Neither holds more than it must.
 
@@ -84,13 +88,13 @@ def _through(step: Step, data: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def take(ready: Iterator[bytes]) -> tuple[list[bytes], bool]:
-    """About a chunk of what is ready, and whether there may be more."""
+    """About a chunk of what is ready, and whether there may be more: a hop ends soon, for nobody can cancel it."""
     some: list[bytes] = []
     size = 0
-    for data in ready:
+    for number, data in enumerate(ready, 1):
         some += pieces(data)
         size += len(data)
-        if size >= MAX_CHUNK:
+        if size >= MAX_CHUNK or number == _PIECES:
             return some, True
     return some, False
 

@@ -163,21 +163,23 @@ class PgDump:
 
 
 def _read(source: int) -> bytes | None:
-    """The next chunk: what there is and what comes soon; empty at the end, None when there is nothing after all."""
+    """The next chunk: what there is and what comes soon; empty at the end, None when there is nothing after all.
+
+    It takes ``PAUSES`` pauses at most, whatever comes: nobody can cancel a thread.
+    """
     parts: list[bytes] = []
     size = pauses = 0
-    while size < GATHER:
+    while True:
         try:
             data = os.read(source, MAX_CHUNK - size)
         except BlockingIOError:
-            if pauses == PAUSES:
-                break
+            pass
         else:
             if not data:
                 return b"".join(parts)
             parts.append(data)
             size += len(data)
-        if size < GATHER:
-            pauses += 1
-            time.sleep(PAUSE)
-    return b"".join(parts) or None
+        if size >= GATHER or pauses == PAUSES:
+            return b"".join(parts) or None
+        pauses += 1
+        time.sleep(PAUSE)

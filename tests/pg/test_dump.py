@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,28 @@ async def test_cancelling_a_hanging_pg_dump_is_immediate_and_reaps_it(
             tasks.cancel_scope.cancel()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_a_pg_dump_that_falls_silent_after_a_trickle(db: Any, script: Any, until: Any) -> None:
+    """What it wrote goes on, though it is little, and the stage can be cancelled at once."""
+    trickle = (
+        "import os, time\n"
+        "for _ in range(70):\n"
+        "    os.write(1, b'-' * 99 + bytes([10]))\n"
+        "    time.sleep(0.001)\n"
+        "time.sleep(60)\n"
+    )
+    fake = script("pg_dump", f'exec {sys.executable} -c "{trickle}"')
+    stage = PgDump(db.using(pg_dump=fake).settings)
+    pipeline = Pipeline()
+    sink: ListSink[bytes] = ListSink()
+    pipeline.sink(sink, pipeline.source(stage))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pipeline.run)
+            await until(lambda: sum(map(len, sink.items)) == 7_000)
+            tasks.cancel_scope.cancel()
+    assert not sink.ended
 
 
 async def test_a_cancelled_dump_leaves_no_query_on_the_server(db: Any, until: Any) -> None:
