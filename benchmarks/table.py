@@ -72,12 +72,13 @@ def _number(value: float) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _newest() -> Path:
-    saved = sorted(RESULTS.rglob("*.json"), reverse=True)
-    found = next((file for file in saved if json.loads(file.read_text(encoding="utf-8"))["form"] == "full"), None)
-    if found is None:
+def _newest() -> list[dict[str, Any]]:
+    """The newest saved full run, behind those of the same commit: a later run of some lines replaces them."""
+    saved = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(RESULTS.rglob("*.json"))]
+    full = [run for run in saved if run["form"] == "full"]
+    if not full:
         raise SystemExit(f"no saved full run below {RESULTS}")
-    return found
+    return [run for run in full if run["commit_info"]["id"] == full[-1]["commit_info"]["id"]]
 
 
 def main() -> None:
@@ -86,8 +87,7 @@ def main() -> None:
     parser.add_argument("results", nargs="*", type=Path)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    files = arguments.results or [_newest()]
-    made = table([json.loads(file.read_text(encoding="utf-8")) for file in files])
+    made = table([json.loads(file.read_text(encoding="utf-8")) for file in arguments.results] or _newest())
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
