@@ -7,6 +7,7 @@ what Go's parser takes: 10,000 levels.
 from __future__ import annotations
 
 import re
+import sys
 
 #: Deepest nesting of a value, as in Go's encoding/json.
 MAX_DEPTH = 10_000
@@ -29,7 +30,8 @@ def _with_containers(value: bytes) -> bytes:
     return rb"(?:" + value + rb"|" + _object(value) + rb"|" + array + rb")"
 
 
-_PLAIN = _object(_with_containers(_with_containers(_SCALAR)))
+#: Before CPython 3.11.5 a possessive repeat may end in the middle of an item; there this matches nothing.
+_PLAIN = rb"(?!)" if sys.hexversion < 0x030B05F0 else _object(_with_containers(_with_containers(_SCALAR)))
 
 #: An object with two more levels in it at most: what nearly every secret is. One match is many times as fast as a look
 #: at every token.

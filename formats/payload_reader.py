@@ -34,8 +34,6 @@ MAX_NAME = 64 * 1024
 MAX_INNER_HEADER = 64 * 1024
 
 _decode_text = msgspec.json.Decoder(str).decode
-#: Checks what a pattern found: before CPython 3.11.5 its possessive repeats may end in the middle of an item.
-_check = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 @dataclass(slots=True)
@@ -146,7 +144,6 @@ class PayloadReader:
                 name, raw = match.groups()
                 if len(name) > MAX_NAME + 2 or len(raw) > self._max_secret:
                     break
-                _check(raw)
                 self._add(_decode_text(name), raw)
                 self._at = match.end()
 
@@ -209,7 +206,6 @@ class PayloadReader:
         yield from self._blank()
         if match := PLAIN_OBJECT.match(self._buffer, self._at) or STRING.match(self._buffer, self._at):
             end: int | None = match.end()
-            _check(match.group())
         else:
             scanner = ValueScanner(self._at)
             while (end := scanner.scan(self._buffer)) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -255,7 +256,7 @@ def test_one_match_finds_the_end_that_the_scanner_finds(
 )
 def test_one_match_takes_what_is_nested_a_little(raw: bytes, plain: bool) -> None:
     """Three levels, the object's own among them; the scanner sees to all else."""
-    assert (PLAIN_OBJECT.match(raw) is not None) == plain
+    assert (PLAIN_OBJECT.match(raw) is not None) == (plain and sys.hexversion >= 0x030B05F0)
 
 
 @given(st.binary(max_size=40))
