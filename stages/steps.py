@@ -24,7 +24,7 @@ class Compress:
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """Compress."""
-        return _unless_empty(self._encoder.update(data))
+        return (self._encoder.update(data),)
 
     def finish(self) -> Iterable[bytes]:
         """The rest of the member."""
@@ -80,7 +80,7 @@ class Open:
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """Decrypt."""
-        return _unless_empty(self._opener.update(data))
+        return (self._opener.update(data),)
 
     def finish(self) -> Iterable[bytes]:
         """Nothing. Raises ``DamagedArchive`` (layer ``seal``) when the tag does not fit."""
@@ -115,7 +115,3 @@ class Sha256:
         if self._expect and self._expect != self.hexdigest:
             raise DamagedArchive("checksum", "The archive's ciphertext does not have the checksum in its header.")
         return ()
-
-
-def _unless_empty(data: bytes) -> Iterable[bytes]:
-    return (data,) if data else ()
