@@ -5,18 +5,33 @@ when it is done and raises when it is not; it closes nothing. The end of an inle
 succeeded, so a sink may make its work visible then, and only then.
 """
 
-from .edges import MAX_CHUNK, Edge, Inlet, Outlet
-from .errors import OversizeItem, PipelineError, StageBug, StageFailed, UnreadInput, WiringError
-from .events import EdgeSnapshot, Event, Snapshot, StageFinished, StageSnapshot, StageStarted
-from .graph import Observer, Pipeline
-from .threads import in_thread
+from .declares import AsksServer, FansOut, HoldsItems, HoldsMemory, Named
+from .edges import Edge, EdgeEvent
+from .ends import Inlet, Outlet
+from .errors import Enough, OversizeItem, PipelineError, StageBug, StageFailed, UnreadInput, WiringError
+from .events import EdgeSnapshot, Event, Snapshot, StageEnded, StageSnapshot, StageStarted
+from .graph import Pipeline
+from .node import Happens
+from .running import Observer
+from .stages import Map, drain, nothing
+from .threads import in_thread, task_group
+from .transform import MAX_CHUNK, Transform, cut
 
 __all__ = [
     "MAX_CHUNK",
+    "AsksServer",
     "Edge",
+    "EdgeEvent",
     "EdgeSnapshot",
+    "Enough",
     "Event",
+    "FansOut",
+    "Happens",
+    "HoldsItems",
+    "HoldsMemory",
     "Inlet",
+    "Map",
+    "Named",
     "Observer",
     "Outlet",
     "OversizeItem",
@@ -24,11 +39,16 @@ __all__ = [
     "PipelineError",
     "Snapshot",
     "StageBug",
+    "StageEnded",
     "StageFailed",
-    "StageFinished",
     "StageSnapshot",
     "StageStarted",
+    "Transform",
     "UnreadInput",
     "WiringError",
+    "cut",
+    "drain",
     "in_thread",
+    "nothing",
+    "task_group",
 ]

@@ -1,4 +1,4 @@
-"""Edges: bounded streams between two stages, with counters.
+"""Edges: bounded streams between two stages, with counters, transforms and events.
 
 An edge of depth d holds at most d + 2 items: d in the buffer, one in the hands of a waiting writer, one in the
 reader's. A bound in bytes therefore also needs a largest item, which ``send`` enforces. What is sent together counts
@@ -7,157 +7,172 @@ as one item there, and in the counters as many.
 
 from __future__ import annotations
 
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import anyio
 
-from .errors import OversizeItem
+from .errors import WiringError
+from .events import EdgeSnapshot
+from .transform import MAX_CHUNK, Count, Step, Transform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-T = TypeVar("T")
+
 T_co = TypeVar("T_co", covariant=True)
-T_contra = TypeVar("T_contra", contravariant=True)
-
-#: Largest item on an edge, in bytes, unless the edge says otherwise.
-MAX_CHUNK = 1024 * 1024
+_Bytes: TypeAlias = bytes  # an edge has a property of that name
 
 
-def size_of(item: object) -> int:
-    """Bytes an item occupies: its length for bytes, ``nbytes`` where it has one, else 0."""
-    if isinstance(item, (bytes, bytearray)):
-        return len(item)
-    return getattr(item, "nbytes", 0)
+class EdgeEvent:
+    """Something that happens to an edge once; for ``when=``, and to be waited for like an event of anyio."""
+
+    def __init__(self, link: Link, kind: Literal["ended", "consumed"]) -> None:
+        self.link: Final = link
+        self.kind: Final = kind
+        self._event = anyio.Event()
+
+    def set(self) -> None:
+        """It happened. For the engine alone."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether it happened."""
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Return when it happened."""
+        await self._event.wait()
 
 
-class _Batch(tuple[T, ...]):
-    """What was sent together."""
+class Link:
+    """The inside of an edge: the stream between writer and reader. For the engine alone."""
 
-    __slots__ = ()
-
-
-class Edge(Generic[T]):
-    """What one stage writes and another reads; each exactly once. Made by ``Pipeline`` only."""
-
-    def __init__(self, name: str, *, depth: int, max_item: int, senders: int, tree: int) -> None:
+    def __init__(
+        self, name: str, *, depth: int, max_item: int, senders: int = 1, in_hand: int | None = None, tree: int = 0
+    ) -> None:
         self.name = name
         self.depth = depth
         self.max_item = max_item
         self.senders = senders
+        self.in_hand = senders * max_item if in_hand is None else in_hand
         self.tree = tree
-        self.taken = False
-        self.items = 0
-        self.bytes = 0
-        self.send_stream: MemoryObjectSendStream[T]
+        self.raw = Count()
+        self.steps: list[Step] = []
+        #: Whether the writer's side runs the transforms; decided by its first item.
+        self.making: bool | None = None
+        self.opened = False
+        self.marked = False
+        #: The edge that must be marked as complete before anything is sent here.
+        self.before: Link | None = None
+        self.ended = EdgeEvent(self, "ended")
+        self.consumed = EdgeEvent(self, "consumed")
+        self.send_stream: MemoryObjectSendStream[Any]
         self.receive_stream: MemoryObjectReceiveStream[Any]
 
     def open(self) -> None:
         """Make the stream; an edge of a pipeline that never ran holds nothing to close."""
         self.send_stream, self.receive_stream = anyio.create_memory_object_stream[Any](self.depth)
-
-    def memory_bound(self) -> int:
-        """Most bytes this edge can hold."""
-        return (self.depth + 1 + self.senders) * self.max_item
+        self.opened = True
+        if not self.steps or self.senders > 1:  # several tasks would mix up what passes through the transforms
+            self.making = False
 
     def close(self) -> None:
         """Close both ends."""
         self.send_stream.close()
         self.receive_stream.close()
 
+    @property
+    def last(self) -> Count:
+        """What comes out, behind the transforms."""
+        return self.steps[-1] if self.steps else self.raw
 
-class Inlet(Generic[T_co]):
-    """The reading end of an edge, given to a stage. Iterate it to its end."""
+    @property
+    def chunk(self) -> int:
+        """Largest piece that transforms may give, in bytes."""
+        return min(self.max_item, MAX_CHUNK)
 
-    def __init__(self, edge: Edge[T_co]) -> None:
-        self._edge = edge
-        self.name = edge.name
-        self.tree = edge.tree
-        self.ended = False
-        self.waited = 0.0
-        self._rest: Iterator[T_co] = iter(())
+    def memory_bound(self) -> int:
+        """Most bytes this edge can hold: its items, what is made in one hop, and what its transforms keep."""
+        bound = (self.depth + 1) * self.max_item + self.in_hand
+        if self.steps:
+            bound += 2 * MAX_CHUNK + sum(step.working_set for step in self.steps)
+        return bound
 
-    def __aiter__(self) -> Inlet[T_co]:
-        return self
+    def snapshot(self) -> EdgeSnapshot:
+        """What crossed the stream, and who waits."""
+        crossed = self.last if self.making else self.raw
+        if not self.opened:
+            return EdgeSnapshot(self.name, 0, 0, 0, writer_waits=False, reader_waits=False)
+        stats = self.send_stream.statistics()
+        return EdgeSnapshot(
+            self.name,
+            crossed.items,
+            crossed.bytes,
+            stats.current_buffer_used,
+            stats.tasks_waiting_send > 0,
+            stats.tasks_waiting_receive > 0,
+        )
 
-    async def __anext__(self) -> T_co:
-        """The next item. Ends only after the stage that writes this edge, and all before it, succeeded."""
-        for item in self._rest:
-            return item
-        taken = await self._take()
-        if not isinstance(taken, _Batch):
-            return taken
-        self._rest = iter(taken)
-        return next(self._rest)
 
-    async def batch(self) -> Sequence[T_co]:
-        """The items that were sent together, or the next one if it was sent alone; none at the end.
+class Edge(Generic[T_co]):
+    """What one stage writes and another reads; each exactly once. Made by ``Pipeline`` and ``through`` only."""
 
-        For a stage that has little to do for each of many small items.
+    def __init__(self, link: Link, count: Count) -> None:
+        self._link = link
+        self._count = count
+        #: Whether it has a reader already.
+        self.taken = False
+
+    @property
+    def link(self) -> Link:
+        """For the engine alone."""
+        return self._link
+
+    @property
+    def name(self) -> str:
+        """That of the stage that writes it."""
+        return self._link.name
+
+    @property
+    def items(self) -> int:
+        """Items that passed here so far."""
+        return self._count.items
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that passed here so far; 0 for items without a size."""
+        return self._count.bytes
+
+    @property
+    def ended(self) -> EdgeEvent:
+        """Happens when the stage that writes this edge returned, its last item sent: ``when=sql.ended``."""
+        return self._link.ended
+
+    @property
+    def consumed(self) -> EdgeEvent:
+        """Happens when the reader has dealt with every item before the mark of ``Outlet.end``.
+
+        That is when it asks for more; or, of an edge without a mark, when it returned.
         """
-        if rest := tuple(self._rest):
-            return rest
-        try:
-            taken = await self._take()
-        except StopAsyncIteration:
-            return ()
-        return taken if isinstance(taken, _Batch) else (taken,)
+        return self._link.consumed
 
-    async def _take(self) -> T_co | _Batch[T_co]:
-        stream: MemoryObjectReceiveStream[T_co | _Batch[T_co]] = self._edge.receive_stream
-        try:
-            # An item that is there costs no turn of the event loop; an edge is bounded, so that others soon have one.
-            return stream.receive_nowait()
-        except anyio.EndOfStream:
-            self.ended = True
-            raise StopAsyncIteration from None
-        except anyio.WouldBlock:
-            pass
-        started = perf_counter()
-        try:
-            return await stream.receive()
-        except anyio.EndOfStream:
-            self.ended = True
-            raise StopAsyncIteration from None
-        finally:
-            self.waited += perf_counter() - started
+    def through(self: Edge[_Bytes], *transforms: Transform) -> Edge[_Bytes]:
+        """This edge behind some transforms, first to last, which takes the place of this one. Raises ``WiringError``.
 
-
-class Outlet(Generic[T_contra]):
-    """The writing end of an edge, given to a stage."""
-
-    def __init__(self, edge: Edge[Any]) -> None:
-        self._edge = edge
-        #: Tasks of the stage that send, and the seconds that they waited, all together.
-        self.senders = edge.senders
-        self.waited = 0.0
-
-    async def send(self, item: T_contra) -> None:
-        """Hand an item on; waits while the edge is full.
-
-        Raises ``OversizeItem`` for an item of more bytes than the edge takes: cut it first.
+        They run in a thread: in the hop in which the writer's work is done if that is ``Outlet.make``, in the hop of
+        ``Inlet.each`` if the reader calls that, else in one of their own for each chunk. Each has a line in snapshots.
+        When the writing stage has returned, ``finish`` is called, and only then the edge ends.
         """
-        await self._put(item, size_of(item), 1)
+        if self.taken:
+            raise WiringError(f"edge {self.name} has a reader already")
+        edge: Edge[_Bytes] = self
+        for transform in transforms:
+            edge.taken = True
+            step = Step(transform)
+            self._link.steps.append(step)
+            edge = Edge(self._link, step)
+        return edge
 
-    async def send_together(self, items: Sequence[T_contra]) -> None:
-        """Hand several on at the cost of one. Raises ``OversizeItem`` when together they are larger than one may be."""
-        if items:
-            await self._put(_Batch(items), sum(map(size_of, items)), len(items))
-
-    async def _put(self, item: object, size: int, count: int) -> None:
-        edge = self._edge
-        if size > edge.max_item:
-            raise OversizeItem(f"an item of {size} bytes on edge {edge.name}, which takes {edge.max_item} at most")
-        try:
-            edge.send_stream.send_nowait(item)
-        except anyio.WouldBlock:
-            started = perf_counter()
-            try:
-                await edge.send_stream.send(item)
-            finally:
-                self.waited += perf_counter() - started
-        edge.items += count
-        edge.bytes += size
+    def snapshot(self) -> EdgeSnapshot:
+        """Who waits at this edge right now, and what crossed it."""
+        return self._link.snapshot()

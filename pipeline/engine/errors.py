@@ -1,4 +1,4 @@
-"""What can go wrong in a pipeline.
+"""What can go wrong in a pipeline, and the one thing that can go well early.
 
 ::
 
@@ -8,6 +8,8 @@
     └── StageBug         a stage broke the contract
         ├── OversizeItem     sent an item larger than its edge takes
         └── UnreadInput      returned before its input ended
+
+    Enough               raised by a sink, to end the run without an error
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ class PipelineError(Exception):
 
 
 class WiringError(PipelineError):
-    """The wiring cannot work: an edge without a reader, read twice, or branches of one split that meet again."""
+    """The wiring cannot work: an edge without a reader, read twice, or what could wait for itself."""
 
 
 class StageFailed(PipelineError):
@@ -44,3 +46,12 @@ class OversizeItem(StageBug):
 
 class UnreadInput(StageBug):
     """A stage returned although its input had not ended."""
+
+
+class Enough(Exception):
+    """Raised by a sink that needs no more: the run ends, and ``run()`` returns as if all had ended.
+
+    Every other stage is cancelled, and what it raises then is no failure. Other sinks are cancelled as well, before
+    their input ended, and so make nothing visible: a sink that must succeed together with others never raises this.
+    A failure that came first stays one.
+    """

@@ -19,19 +19,15 @@ class StageStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class StageFinished:
-    """A stage returned, and its outputs ended. ``seconds`` since it began."""
+class StageEnded:
+    """A stage ended, ``seconds`` after it began: it returned, and its outputs ended; or it raised ``error``.
+
+    After the first error everything else is being stopped. A stage that was merely cancelled has no such event.
+    """
 
     stage: str
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class StageFailed:
-    """A stage raised ``error``; everything else is being stopped."""
-
-    stage: str
-    error: Exception
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +44,10 @@ class EdgeSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class StageSnapshot:
-    """Where a stage's time went, in seconds: waiting for input, for output, and busy (the rest).
+    """Where the time of a stage or transform went, in seconds: waiting for input, for output, and busy (the rest).
 
-    Of a stage with several senders it is the mean over them.
+    ``bytes`` are those that it wrote; of a sink, those that it read. Of a stage with several senders the times are the
+    mean over them. A transform only is busy; the stage in whose hop it runs waits for it as for any other.
     """
 
     name: str
@@ -58,6 +55,7 @@ class StageSnapshot:
     seconds: float
     waiting_in: float
     waiting_out: float
+    bytes: int = 0
 
     @property
     def busy(self) -> float:
@@ -67,17 +65,14 @@ class StageSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All counters of a pipeline at one moment."""
+    """All counters of a pipeline at one moment; transforms stand behind the stage that writes their edge.
+
+    ``waits_for`` is the server that everything waits for, if one can be told (see ``AsksServer``).
+    """
 
     stages: tuple[StageSnapshot, ...]
     edges: tuple[EdgeSnapshot, ...]
-
-    def edge(self, name: str) -> EdgeSnapshot:
-        """The edge written by the stage of that name. Raises ``KeyError``."""
-        for edge in self.edges:
-            if edge.name == name:
-                return edge
-        raise KeyError(name)
+    waits_for: str = ""
 
 
-Event: TypeAlias = StageStarted | StageFinished | StageFailed | Snapshot
+Event: TypeAlias = StageStarted | StageEnded | Snapshot

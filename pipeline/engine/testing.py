@@ -5,16 +5,19 @@ They ship with the package, need no test framework, and raise ``AssertionError``
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from .edges import MAX_CHUNK, Edge, Inlet, Outlet, _Batch, size_of
+from .edges import Link
+from .ends import Inlet, Outlet, size_of
 from .errors import StageFailed
 from .graph import Pipeline
+from .threads import in_thread
+from .transform import MAX_CHUNK, Step, Transform, feed, finish, take
 
 T = TypeVar("T")
 Stage = Callable[..., Awaitable[None]]
@@ -49,6 +52,26 @@ class ListSink(Generic[T]):
         async for item in inlet:
             self.items.append(item)
         self.ended = True
+
+
+class Through:
+    """A stage that passes chunks through transforms, for the checks of stages: ``lambda: Through(Gzip())``."""
+
+    def __init__(self, *transforms: Transform) -> None:
+        self._steps = [Step(transform) for transform in transforms]
+
+    async def __call__(self, chunks: Inlet[bytes], out: Outlet[bytes]) -> None:
+        """Pass everything through. Raises what the transforms raise."""
+        async for chunk in chunks:
+            await self._send(feed(self._steps, (chunk,)), out)
+        await self._send(finish(self._steps), out)
+
+    async def _send(self, ready: Iterator[bytes], out: Outlet[bytes]) -> None:
+        more = True
+        while more:
+            some, more = await in_thread(take, ready, MAX_CHUNK, bytes)
+            for piece in some:
+                await out.send(piece)
 
 
 async def collect(stage: Stage, *inputs: Iterable[Any], max_item: int = MAX_CHUNK) -> list[Any]:
@@ -144,10 +167,10 @@ class _Countdown:
 class _CountingInlet(Inlet[T]):
     countdown: _Countdown
 
-    async def _take(self) -> T | _Batch[T]:
+    async def _receive(self) -> Any:
         self.countdown.tick()
         await checkpoint()
-        return await super()._take()
+        return await super()._receive()
 
 
 class _CountingOutlet(Outlet[T]):
@@ -180,33 +203,33 @@ async def check_cancellation(
 
 
 async def _cancelled_at(at: int, stage: Stage, inputs: Sequence[Sequence[Any]], outlets: int) -> bool:
-    edges: list[Edge[Any]] = []
+    links: list[Link] = []
     ends: list[Any] = []
     returned = False
     with anyio.CancelScope() as scope:
         countdown = _Countdown(scope, at)
         for items in inputs:
-            edge: Edge[Any] = Edge("input", depth=len(items), max_item=1 << 40, senders=1, tree=0)
-            edge.open()
+            link = Link("input", depth=len(items), max_item=1 << 40)
+            link.open()
             for item in items:
-                edge.send_stream.send_nowait(item)
-            edge.send_stream.close()
-            edges.append(edge)
-            inlet: _CountingInlet[Any] = _CountingInlet(edge)
+                link.send_stream.send_nowait(item)
+            link.send_stream.close()
+            links.append(link)
+            inlet: _CountingInlet[Any] = _CountingInlet(link)
             inlet.countdown = countdown
             ends.append(inlet)
         for _ in range(outlets):
-            edge = Edge("output", depth=1 << 20, max_item=1 << 40, senders=1, tree=0)
-            edge.open()
-            edges.append(edge)
-            outlet: _CountingOutlet[Any] = _CountingOutlet(edge)
+            link = Link("output", depth=1 << 20, max_item=1 << 40)
+            link.open()
+            links.append(link)
+            outlet: _CountingOutlet[Any] = _CountingOutlet(link)
             outlet.countdown = countdown
             ends.append(outlet)
         try:
             await stage(*ends)
             returned = True
         finally:
-            for edge in edges:
-                edge.close()
+            for link in links:
+                link.close()
     assert not (returned and scope.cancel_called), f"the stage swallowed a cancellation at operation {at}"
     return scope.cancelled_caught

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -12,14 +13,15 @@ import pytest
 
 from kleidia_backup.pipeline.engine import (
     MAX_CHUNK,
+    EdgeSnapshot,
     Event,
     Inlet,
     Outlet,
     OversizeItem,
     Pipeline,
     Snapshot,
+    StageEnded,
     StageFailed,
-    StageFinished,
     StageStarted,
     UnreadInput,
     WiringError,
@@ -397,10 +399,10 @@ async def test_items_that_are_sent_together_are_one_on_the_edge() -> None:
         read.append(await inlet.batch())
 
     pipeline = Pipeline(depth=0)
-    pipeline.sink(mixed, pipeline.source(source, max_item=4))
+    edge = pipeline.source(source, max_item=4)
+    pipeline.sink(mixed, edge)
     await pipeline.run()
     assert read == [b"ab", (b"c", b"d"), b"e", b"f", b"g", ()]
-    edge = pipeline.snapshot().edge("source")
     assert (edge.items, edge.bytes) == (6, 7)
 
 
@@ -427,34 +429,38 @@ async def test_observer_sees_starts_ends_and_counters() -> None:
     """Counters come from the edges: the stages know nothing of the observer."""
     seen: list[Event] = []
     pipeline = Pipeline()
-    edge = pipeline.pipe(relay, pipeline.source(ListSource([b"abc", b"de"]), name="letters"))
-    pipeline.sink(drain, edge)
+    letters = pipeline.source(ListSource([b"abc", b"de"]), name="letters")
+    relayed = pipeline.pipe(relay, letters)
+    pipeline.sink(drain, relayed)
     await pipeline.run(seen.append)
     assert {e.stage for e in seen if isinstance(e, StageStarted)} == {"letters", "relay", "drain"}
-    assert {e.stage for e in seen if isinstance(e, StageFinished)} == {"letters", "relay", "drain"}
+    assert {e.stage for e in seen if isinstance(e, StageEnded) and e.error is None} == {"letters", "relay", "drain"}
     last = seen[-1]
     assert isinstance(last, Snapshot)
-    assert (last.edge("letters").items, last.edge("relay").bytes) == (2, 5)
+    assert (letters.items, relayed.bytes) == (2, 5)
+    assert [(edge.name, edge.items, edge.bytes) for edge in last.edges] == [("letters", 2, 5), ("relay", 2, 5)]
+    assert [(stage.name, stage.bytes) for stage in last.stages] == [("letters", 5), ("relay", 5), ("drain", 5)]
     assert {s.state for s in last.stages} == {"finished"}
     assert all(s.busy + s.waiting_in + s.waiting_out <= s.seconds + 0.01 for s in last.stages)
 
 
 async def test_snapshot_says_who_waits_on_whom() -> None:
     """A full edge shows a waiting writer, an empty one a waiting reader."""
-    shots: list[Snapshot] = []
+    shots: list[EdgeSnapshot] = []
 
     async def stuck(inlet: Inlet[bytes], out: Outlet[bytes]) -> None:
         await anyio.wait_all_tasks_blocked()
-        shots.append(pipeline.snapshot())
+        shots.extend((fast.snapshot(), edge.snapshot()))
         await relay(inlet, out)
 
     pipeline = Pipeline(depth=1)
-    edge = pipeline.pipe(stuck, pipeline.source(ListSource([b"x"] * 5), name="fast"))
+    fast = pipeline.source(ListSource([b"x"] * 5), name="fast")
+    edge = pipeline.pipe(stuck, fast)
     pipeline.sink(drain, edge)
     await pipeline.run()
-    assert shots[0].edge("fast").writer_waits
-    assert shots[0].edge("fast").buffered == 1
-    assert shots[0].edge("stuck").reader_waits
+    assert shots[0].writer_waits
+    assert shots[0].buffered == 1
+    assert shots[1].reader_waits
 
 
 async def test_a_failing_observer_stops_the_run() -> None:
@@ -472,6 +478,30 @@ async def test_a_failing_observer_stops_the_run() -> None:
     with pytest.raises(StageFailed) as caught:
         await pipeline.run(observer)
     assert isinstance(caught.value.cause, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("moment", ["source", "Commit", "snapshot"])
+async def test_an_observer_that_fails_at_the_end(moment: str) -> None:
+    """While something is to be done it stops that; when all is done the run has succeeded, and says what it raised."""
+    error, sink = ZeroDivisionError(), Commit()
+
+    def observer(event: Event) -> None:
+        if isinstance(event, Snapshot):
+            if moment == "snapshot" and all(stage.state == "finished" for stage in event.stages):
+                raise error
+        elif isinstance(event, StageEnded) and event.stage == moment:
+            raise error
+
+    pipeline = Pipeline()
+    pipeline.sink(sink, pipeline.source(ListSource([b"x"]), name="source"), name="Commit")
+    if moment == "source":
+        with pytest.raises(StageFailed) as caught:
+            await pipeline.run(observer)
+        assert (caught.value.stage, caught.value.cause, caught.value.others) == ("observer", error, ())
+    else:
+        await pipeline.run(observer)
+        assert pipeline.observer_failed is error
+    assert sink.committed == (moment != "source")
 
 
 # Rule 8: the helpers find the faults they are for
@@ -518,3 +548,56 @@ async def test_run_sink_passes_the_inputs_error_on() -> None:
     with pytest.raises(RuntimeError, match="boom"):
         await run_sink(sink, [b"a"], RuntimeError("boom"))
     assert not sink.committed
+
+
+async def test_a_source_that_swallows_its_cancellation_has_not_succeeded() -> None:
+    """What it sent is not all, and a sink that may not be cancelled just now must not take it for that."""
+    sent = anyio.Event()
+    sink: ListSink[bytes] = ListSink()
+
+    async def swallows(out: Outlet[bytes]) -> None:
+        await out.send(b"half")
+        sent.set()
+        with contextlib.suppress(anyio.get_cancelled_exc_class()):
+            await anyio.sleep_forever()
+
+    async def fails(out: Outlet[bytes]) -> None:
+        await sent.wait()
+        raise RuntimeError("the other side failed")
+
+    async def shielded(chunks: Inlet[bytes]) -> None:
+        with anyio.move_on_after(0.5, shield=True):
+            await sink(chunks)
+
+    pipeline = Pipeline()
+    pipeline.sink(shielded, pipeline.source(swallows))
+    pipeline.sink(drain, pipeline.source(fails))
+    with pytest.raises(StageFailed, match="the other side failed"):
+        await pipeline.run()
+    assert sink.items == [b"half"]
+    assert not sink.ended
+
+
+async def test_errors_beside_cancellations_hide_no_earlier_cause() -> None:
+    """A group of tasks that is cancelled while one of them fails raises both; on trio, in one group."""
+
+    async def fails_when_cancelled() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise ValueError("no clean end")
+
+    async def sink(chunks: Inlet[bytes]) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(fails_when_cancelled)
+            group.start_soon(anyio.sleep_forever)
+
+    async def source(out: Outlet[bytes]) -> None:
+        await anyio.sleep(0.05)
+        raise RuntimeError("first")
+
+    pipeline = Pipeline()
+    pipeline.sink(sink, pipeline.source(source))
+    with pytest.raises(StageFailed, match="first") as failed:
+        await pipeline.run()
+    assert [str(error) for error in failed.value.others] == ["no clean end"]
