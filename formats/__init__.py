@@ -1,1 +1,1 @@
-"""The archive format: pure and synchronous, bytes in, bytes out. ``SPEC.md`` is the specification."""
+"""Archive formats: pure and synchronous, bytes in, bytes out."""

@@ -13,14 +13,18 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from kleidia_backup.formats.codecs.gzip import GzipDecoder, GzipEncoder
+from kleidia_backup.formats.crypto.digest import Sha256
+from kleidia_backup.formats.crypto.seal import Opener, Sealer
 from kleidia_backup.formats.errors import DamagedArchive, PayloadError
-from kleidia_backup.formats.payload import PayloadWriter
 from kleidia_backup.formats.secret import MAX_ITEM, Secret
-from kleidia_backup.formats.v1 import Header
-from kleidia_backup.pipeline.engine import MAX_CHUNK, Inlet, Pipeline, StageFailed
+from kleidia_backup.formats.v1.header import Header
+from kleidia_backup.formats.v1.payload import PayloadWriter
+from kleidia_backup.pipeline.engine import MAX_CHUNK, Inlet, Pipeline, StageFailed, drain
 from kleidia_backup.pipeline.engine.testing import (
     ListSink,
     ListSource,
+    Through,
     check_cancellation,
     check_chunk_size,
     check_chunking,
@@ -28,10 +32,9 @@ from kleidia_backup.pipeline.engine.testing import (
     collect,
     collect_split,
 )
-from kleidia_backup.stages.codec import Assemble, Split
-from kleidia_backup.stages.drain import drain
-from kleidia_backup.stages.steps import Compress, Decompress, Open, Seal, Sha256
-from kleidia_backup.stages.through import Chain, Through, take
+from kleidia_backup.pipeline.engine.transform import Step, take
+from kleidia_backup.stages.archive.assemble import Assemble
+from kleidia_backup.stages.archive.split import Split
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
 
@@ -58,13 +61,13 @@ def gzip_members(data: bytes) -> bytes:
 
 #: Each stage of bytes to bytes, and what makes an input that it takes.
 STAGES: dict[str, tuple[Callable[[], Stage], Pack]] = {
-    "compress": (lambda: Through(Compress()), bytes),
-    "decompress": (lambda: Through(Decompress()), gzip.compress),
-    "decompress members": (lambda: Through(Decompress()), gzip_members),
-    "seal": (lambda: Through(Seal(KEY, NONCE)), bytes),
-    "open": (lambda: Through(Open(KEY, NONCE)), lambda data: AESGCM(KEY).encrypt(NONCE, data, None)),
+    "compress": (lambda: Through(GzipEncoder()), bytes),
+    "decompress": (lambda: Through(GzipDecoder()), gzip.compress),
+    "decompress members": (lambda: Through(GzipDecoder()), gzip_members),
+    "seal": (lambda: Through(Sealer(KEY, NONCE)), bytes),
+    "open": (lambda: Through(Opener(KEY, NONCE)), lambda data: AESGCM(KEY).encrypt(NONCE, data, None)),
     "sha256": (lambda: Through(Sha256()), bytes),
-    "three steps": (lambda: Through(Sha256(), Seal(KEY, NONCE), Sha256()), bytes),
+    "three steps": (lambda: Through(Sha256(), Sealer(KEY, NONCE), Sha256()), bytes),
 }
 
 #: Those whose output depends on nothing but their input.
@@ -99,10 +102,10 @@ async def test_any_chunking_gives_the_same(make_stage: Callable[[], Stage], pack
 async def test_any_chunking_compresses_to_the_same(data: bytes) -> None:
     """The compressor's blocks may depend on how its input is cut; what they hold does not."""
     for size in (65_537, MAX_CHUNK):
-        assert gzip.decompress(b"".join(await collect(Through(Compress()), chunks(data, size)))) == data
+        assert gzip.decompress(b"".join(await collect(Through(GzipEncoder()), chunks(data, size)))) == data
     short = data[:1000]
     for size in (1, 17):
-        assert gzip.decompress(b"".join(await collect(Through(Compress()), chunks(short, size)))) == short
+        assert gzip.decompress(b"".join(await collect(Through(GzipEncoder()), chunks(short, size)))) == short
 
 
 @every_stage
@@ -181,13 +184,13 @@ async def test_large_and_many_secrets() -> None:
     pipeline.sink(keep, secrets)
     await pipeline.run()
     assert [secret for batch in together for secret in batch] == found
-    assert pipeline.snapshot().edge("split.2").items == len(found)
+    assert secrets.items == len(found)
     assert all(len(batch) == 1 or sum(secret.nbytes for secret in batch) <= MAX_CHUNK / 4 for batch in together)
     assert len(together) < len(found) / 20
 
 
 class Spy:
-    """A step that notes the sizes of what it is given."""
+    """A transform that notes the sizes of what it is given."""
 
     name = "spy"
 
@@ -202,21 +205,26 @@ class Spy:
         return []
 
 
-async def test_steps_are_given_no_more_than_a_chunk() -> None:
-    """However large a secret is, or what a chunk of SQL becomes as JSON: each step holds what it makes of a piece."""
+async def test_transforms_are_given_no_more_than_a_chunk() -> None:
+    """However large a secret is, or what a chunk of SQL becomes as JSON: each holds what it makes of a piece."""
     spy = Spy()
     large = Secret("large", b'"' + b"x" * (3 * MAX_CHUNK) + b'"')
-    await collect(Assemble(HEADER, spy), [b"\x01" * MAX_CHUNK], [large])
+    pipeline = Pipeline()
+    sql, secrets = (
+        pipeline.source(ListSource([b"\x01" * MAX_CHUNK])),
+        pipeline.source(ListSource([large]), max_item=MAX_ITEM),
+    )
+    pipeline.sink(drain, pipeline.pipe(Assemble(HEADER), sql, secrets).through(spy))
+    await pipeline.run()
     assert max(spy.sizes) == MAX_CHUNK
     assert sum(spy.sizes) > 9 * MAX_CHUNK
 
 
 async def test_a_hop_ends_though_nothing_comes_out() -> None:
     """A thousand members that hold nothing: the thread comes back in between, so that the stage can be cancelled."""
-    steps = Chain(Decompress())
-    ready = steps.feed((gzip.compress(b"") * 1000,))
+    ready = Step(GzipDecoder()).feed((gzip.compress(b"") * 1000,))
     hops = 1
-    while take(ready) == ([], True):
+    while take(ready, MAX_CHUNK, bytes) == ([], True):
         hops += 1
     assert hops == 4
 
@@ -238,7 +246,7 @@ async def test_sql_that_a_chunk_cuts(left: bytes, right: bytes) -> None:
 
 async def test_decompress_is_bounded() -> None:
     """One small chunk that holds megabytes comes out a chunk at a time."""
-    sent = await collect(Through(Decompress()), [gzip.compress(ZEROS)])
+    sent = await collect(Through(GzipDecoder()), [gzip.compress(ZEROS)])
     assert [len(chunk) for chunk in sent] == [MAX_CHUNK, MAX_CHUNK, MAX_CHUNK, 1]
 
 
@@ -263,7 +271,7 @@ async def test_the_hash_is_final_at_the_end() -> None:
 async def test_another_tag(sealed: bytes) -> None:
     """A ciphertext that does not fit its tag, or has none, fails at its end."""
     with pytest.raises(DamagedArchive) as caught:
-        await collect(Through(Open(KEY, NONCE)), [sealed] if sealed else [])
+        await collect(Through(Opener(KEY, NONCE)), [sealed] if sealed else [])
     assert caught.value.layer == "seal"
 
 
@@ -275,7 +283,7 @@ async def test_another_tag(sealed: bytes) -> None:
 async def test_no_gzip(packed: bytes) -> None:
     """What is no gzip stream, or not all of one, or more than one, is refused."""
     with pytest.raises(DamagedArchive) as caught:
-        await collect(Through(Decompress()), [packed] if packed else [])
+        await collect(Through(GzipDecoder()), [packed] if packed else [])
     assert caught.value.layer == "gzip"
 
 
@@ -352,7 +360,8 @@ async def test_there_and_back(sql: bytes) -> None:
     forth = Pipeline()
     inputs = forth.source(ListSource(chunks(sql, 99_999))), forth.source(ListSource(secrets))
     sink: ListSink[bytes] = ListSink()
-    forth.sink(sink, forth.pipe(Assemble(HEADER, Compress(), Seal(KEY, NONCE), hashed), *inputs))
+    assembled = forth.pipe(Assemble(HEADER), *inputs)
+    forth.sink(sink, assembled.through(GzipEncoder(), Sealer(KEY, NONCE), hashed))
     await forth.run()
     ciphertext = b"".join(sink.items)
     assert hashed.hexdigest == hashlib.sha256(ciphertext).hexdigest()
@@ -365,11 +374,11 @@ async def test_there_and_back(sql: bytes) -> None:
     back = Pipeline()
     seen: list[bytes] = []
     headers: list[dict[str, object]] = []
-    steps = Sha256(expect=hashed.hexdigest), Open(KEY, NONCE), Decompress()
-    split = Split(*steps, check_header=headers.append, look=seen.append)
+    transforms = Sha256(expect=hashed.hexdigest), Opener(KEY, NONCE), GzipDecoder()
+    split = Split(check_header=headers.append, look=seen.append)
     left: ListSink[bytes] = ListSink()
     right: ListSink[Secret] = ListSink()
-    texts, found = back.split(split, back.source(ListSource(chunks(ciphertext, 77_777))))
+    texts, found = back.split(split, back.source(ListSource(chunks(ciphertext, 77_777))).through(*transforms))
     back.sink(left, texts)
     back.sink(right, found)
     await back.run()

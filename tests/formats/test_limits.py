@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kleidia_backup.formats.errors import DamagedArchive
-from kleidia_backup.formats.payload_reader import Parts, PayloadReader
+from kleidia_backup.formats.v1.payload_reader import Parts, PayloadReader
 
 MIB = 1024 * 1024
 

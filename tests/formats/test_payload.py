@@ -12,19 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kleidia_backup.formats.errors import DamagedArchive, PayloadError
-from kleidia_backup.formats.json_scan import (
+from kleidia_backup.formats.json.scan import (
     MAX_DEPTH,
     PLAIN_OBJECT,
     MalformedJson,
     ValueScanner,
-    check_value,
     cut_string,
     end_string,
 )
-from kleidia_backup.formats.payload import PayloadWriter
-from kleidia_backup.formats.payload_reader import Parts, PayloadReader
 from kleidia_backup.formats.secret import Secret
-from kleidia_backup.formats.v1 import Header
+from kleidia_backup.formats.v1.header import Header
+from kleidia_backup.formats.v1.payload import PayloadWriter
+from kleidia_backup.formats.v1.payload_reader import Parts, PayloadReader
+
+from .json_values import check_value
 
 HEADER = Header(
     created_at=datetime(2026, 1, 17, 12, tzinfo=UTC),

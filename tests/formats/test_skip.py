@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kleidia_backup.formats.errors import DamagedArchive
-from kleidia_backup.formats.json_scan import MalformedJson, ValueSkipper, check_value
-from kleidia_backup.formats.payload_reader import PayloadReader
+from kleidia_backup.formats.json.scan import MalformedJson, ValueSkipper
+from kleidia_backup.formats.v1.payload_reader import PayloadReader
+
+from .json_values import check_value
 
 MIB = 1024 * 1024
 

@@ -12,19 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kleidia_backup.formats.errors import ArchiveError, DamagedArchive, NotAnArchive, UnsupportedArchive
-from kleidia_backup.formats.v1 import (
+from kleidia_backup.formats.facts import BackupType, archive_name, format_time, parse_time
+from kleidia_backup.formats.v1.header import (
     MAGIC,
     MAX_HEADER,
     MAX_PREAMBLE,
     NONCE_SIZE,
     SALT_SIZE,
-    BackupType,
     Header,
     Preamble,
-    archive_name,
     encode_preamble,
-    format_time,
-    parse_time,
 )
 
 NOON = datetime(2026, 1, 17, 12, tzinfo=UTC)
@@ -184,6 +181,7 @@ NO_TIMES = [
     "2026-01-17T12:00:61Z",
     "2026-02-30T12:00:00Z",
     "2026-01-17T12:00:00+24:00",
+    "2026-01-17T12:00:00+05:80",
     "2026-01-17T12:00:00+0100",
     "2026-01-17T12:00:00+02:00:01",
     "0000-01-01T00:00:00Z",

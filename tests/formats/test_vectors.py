@@ -7,29 +7,32 @@ import json
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kleidia_backup.formats.codecs.gzip import GzipDecoder
+from kleidia_backup.formats.crypto.seal import Opener, derive_key
 from kleidia_backup.formats.errors import ArchiveError, DamagedArchive, NotAnArchive, UnsupportedArchive, WrongPassword
-from kleidia_backup.formats.gzip import GzipDecoder
-from kleidia_backup.formats.payload_reader import PayloadReader
-from kleidia_backup.formats.seal import Opener, derive_key
+from kleidia_backup.formats.facts import Facts
 from kleidia_backup.formats.secret import Secret
-from kleidia_backup.formats.v1 import Header, Preamble
+from kleidia_backup.formats.sql.pieces import Text
+from kleidia_backup.formats.v1.header import Preamble
+from kleidia_backup.formats.v1.payload_reader import PayloadReader
+from kleidia_backup.pipeline.archives.opening import open_archive
+from kleidia_backup.pipeline.archives.v1 import OpenV1, explain
 from kleidia_backup.pipeline.engine import Pipeline
 from kleidia_backup.pipeline.engine.testing import ListSink
 from kleidia_backup.pipeline.job import Job
-from kleidia_backup.pipeline.opening import explain, open_archive
 from kleidia_backup.pipeline.verify import verify
+from kleidia_backup.stages.archive.fingerprint import Fingerprint, Remember
 from kleidia_backup.stages.stores.base import ObjectInfo
-from kleidia_backup.stages.stores.directory import DirectorySettings, DirectoryStore
+from kleidia_backup.stages.stores.directory.store import DirectorySettings, DirectoryStore
 
 HERE = Path(__file__).parent
 STORE = DirectorySettings(HERE / "vectors")
@@ -41,20 +44,9 @@ MIB = 1024 * 1024
 class Reading:
     """What came out of an archive, as far as it was read."""
 
-    sql: ListSink[bytes] = field(default_factory=ListSink)
+    sql: ListSink[Text] = field(default_factory=ListSink)
     secrets: ListSink[Secret] = field(default_factory=ListSink)
-    header: Header | None = None
-
-
-@pytest.fixture(autouse=True)
-def one_key_per_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most vectors have one password and one salt; the key is derived once for all of them."""
-    monkeypatch.setattr("kleidia_backup.pipeline.opening.derive_key", cached_key)
-
-
-@cache
-def cached_key(password: str, salt: bytes) -> bytes:
-    return derive_key(password, salt)
+    header: Facts | None = None
 
 
 def layer_of(error: ArchiveError) -> str:
@@ -96,9 +88,10 @@ async def read(vector: dict[str, Any], reading: Reading) -> None:
     archive = await open_archive(SlowStore(STORE), vector["file"], vector["password"])
     reading.header = archive.header
     pipeline = Pipeline()
-    sql, secrets = archive.wire(pipeline, archive.split())
-    pipeline.sink(reading.sql, sql, name="sql")
-    pipeline.sink(reading.secrets, secrets, name="secrets")
+    assert isinstance(archive, OpenV1)
+    wired, _ = archive._wire(pipeline, Remember(Fingerprint()), None)
+    pipeline.sink(reading.sql, wired.sql, name="sql")
+    pipeline.sink(reading.secrets, wired.secrets, name="secrets")
     try:
         await job.run(pipeline)
     except DamagedArchive as exc:
@@ -172,14 +165,11 @@ def test_pieces(size: int) -> None:
 def read_pieces(data: bytes, password: str, size: int, sql: list[bytes], secrets: list[Secret]) -> None:
     """Open, decompress and parse an archive in pieces of ``size`` bytes."""
     preamble = Preamble.parse(data)
-    opener = Opener(cached_key(password, preamble.salt), preamble.nonce)
-    decoder = GzipDecoder(MIB)
+    opener = Opener(derive_key(password, preamble.salt), preamble.nonce)
+    decoder = GzipDecoder()
     reader = PayloadReader()
     for at in range(preamble.size, len(data), size):
-        piece = opener.update(data[at : at + size])
-        while piece or decoder.pending:
-            plain = decoder.update(piece)
-            piece = b""
+        for plain in (plain for piece in opener.feed(data[at : at + size]) for plain in decoder.feed(piece)):
             for start in range(0, len(plain), size):
                 parts = reader.update(plain[start : start + size])
                 sql += parts.sql
@@ -189,16 +179,16 @@ def read_pieces(data: bytes, password: str, size: int, sql: list[bytes], secrets
     reader.finish()
 
 
-def check_header(header: Header, expected: dict[str, Any]) -> None:
+def check_header(header: Facts, expected: dict[str, Any]) -> None:
     """The clear-text header is what the vector says; a time may lose what datetime cannot hold."""
     found = {name: getattr(header, name) for name in expected}
     created = expected["created_at"].replace(":60Z", ":59Z")
     assert found == {**expected, "created_at": datetime.fromisoformat(created)}
 
 
-def check_content(sql: list[bytes], secrets: list[Secret], vector: dict[str, Any]) -> None:
+def check_content(sql: Sequence[Text], secrets: list[Secret], vector: dict[str, Any]) -> None:
     """The SQL and every secret's value have the right hash, and each path came once."""
-    assert hashlib.sha256(b"".join(sql)).hexdigest() == vector["sql_sha256"]
+    assert hashlib.sha256(b"".join(text for text in sql if isinstance(text, bytes))).hexdigest() == vector["sql_sha256"]
     assert len(secrets) == len(vector["secrets_sha256"])
     assert {s.path: hashlib.sha256(s.value).hexdigest() for s in secrets} == vector["secrets_sha256"]
 

@@ -1,0 +1,1 @@
+"""JSON as text: found, cut and compared without being decoded."""

@@ -1,0 +1,1 @@
+"""Archive format V1. ``SPEC.md`` is the specification."""
