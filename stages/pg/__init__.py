@@ -1,1 +1,1 @@
-"""PostgreSQL: pg_dump as a source, psql as a sink, and the questions asked around them."""
+"""PostgreSQL: pg_dump as a source, a transaction as a sink, and the questions asked around them."""

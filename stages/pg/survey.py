@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-from ...pipeline.engine import Inlet, in_thread
-from ..drain import drain
-from ..errors import ConfigurationError, DamagedArchive
-from .filter import MIDDLES, UNREADABLE, Guard, Unreadable
-from .scan import Rows, Sql, SqlScanner, Unfit, bare
-from .settings import Table
+from ...formats.sql.cut import bare
+from ...formats.sql.grammar import CREATE_SUBSCRIPTION
+from ...formats.sql.guard import SqlReader
+from ...formats.sql.pieces import Piece, Rows, Sql, Text, Unfit
+from ...pipeline.engine import Inlet, drain, in_thread
+from ..errors import DamagedArchive
+from .objects import IDENTIFIER, made, multirange, plain, qualified, used_types
+from .server.settings import Table
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from .scan import Piece
+T = TypeVar("T")
 
 #: Names kept of each kind; an archive with more sets ``truncated``.
 LIMIT = 200_000
 
-_IDENTIFIER = rb'(?:"(?:[^"]|"")+"|[^\s".;,()]+)'
-_NAME = rb"(" + _IDENTIFIER + rb"(?:\." + _IDENTIFIER + rb")?)"
+# What repeats gives nothing back (``*+``), and no text can be passed over in two ways: the time that a pattern takes
+# grows as its text.
+_NAME = rb"(" + IDENTIFIER + rb"(?:\." + IDENTIFIER + rb")?+)"
 _TABLE = re.compile(rb"create\s+(?:unlogged\s+|foreign\s+)?table\s+(?:if\s+not\s+exists\s+)?" + _NAME, re.IGNORECASE)
 _EXTENSION = re.compile(rb"create\s+extension\s+(?:if\s+not\s+exists\s+)?" + _NAME, re.IGNORECASE)
 _RELATION = re.compile(
@@ -35,20 +37,57 @@ _TYPE = re.compile(rb"create\s+(?:type|domain)\s+" + _NAME, re.IGNORECASE)
 _SCHEMA = re.compile(rb"create\s+schema\s+(?:if\s+not\s+exists\s+)?" + _NAME, re.IGNORECASE)
 _ROWS_OF = re.compile(rb"(?:copy|insert\s+into)\s+(?:only\s+)?" + _NAME, re.IGNORECASE)
 _OWNER = re.compile(rb"alter\s.*\sowner\s+to\s+" + _NAME + rb"\s*;\Z", re.IGNORECASE | re.DOTALL)
-_FOR_ROLE = re.compile(rb"alter\s+default\s+privileges\s+for\s+(?:role|user)\s+(" + _IDENTIFIER + rb")", re.IGNORECASE)
+_OWNED = re.compile(rb"alter\s+[a-z\s]+?\s(" + IDENTIFIER + rb")\.", re.IGNORECASE)
+_EVENT_TRIGGER = re.compile(rb"create\s+event\s+trigger\s+(" + IDENTIFIER + rb")", re.IGNORECASE)
+#: What only a superuser may make.
+_SUPERUSER = re.compile(
+    rb"create\s+(?:or\s+replace\s+)?(?:trusted\s+|procedural\s+)*(?:"
+    rb"(event\s+trigger|foreign\s+data\s+wrapper|access\s+method|operator\s+class|operator\s+family"
+    rb"|text\s+search\s+parser|text\s+search\s+template|language)\s+" + _NAME + rb"|"
+    rb"(publication)\s+" + _NAME + rb"\s+for\s+(?:all\s+tables|tables\s+in\s+schema)\b|"
+    rb"(type)\s+" + _NAME + rb"\s*\(\s*internallength\b|"
+    rb"(function)\s+" + _NAME + rb"(?=(?:(?!\slanguage\s)[^;])*\slanguage\s+(?:c|internal)\b))",
+    re.IGNORECASE,
+)
+_FOR_ROLE = re.compile(rb"alter\s+default\s+privileges\s+for\s+(?:role|user)\s+(" + IDENTIFIER + rb")", re.IGNORECASE)
+#: Words, names and constants that are passed over.
+_PASSED = rb"""(?:"[^"]*+"|'[^']*+'|[^"'])*?"""
 _GRANTEE = re.compile(
-    rb"(?:grant|revoke|alter\s+default\s+privileges|create\s+policy)\s.*?\s(?:to|from)\s+("
-    + _IDENTIFIER
-    + rb"(?:\s*,\s*"
-    + _IDENTIFIER
-    + rb")*)\s*(?:;|with\b|using\b|granted\b)",
+    rb"(?:(?:grant|revoke|alter\s+default\s+privileges)\s" + _PASSED + rb"\s(?:to|from)"
+    rb"|create\s+policy\s"
+    + _PASSED
+    + rb"\sto)\s+("
+    + IDENTIFIER
+    + rb"(?:\s*+,\s*+"
+    + IDENTIFIER
+    + rb")*+)\s*+(?:;|with\b|using\b|granted\b)",
     re.IGNORECASE | re.DOTALL,
 )
 _GRANTS = re.compile(rb"grant|revoke|alter\s+default|create\s+policy", re.IGNORECASE)
 _DUMPED = re.compile(rb"^-- Dumped (?:from database|by pg_dump) version (\d+)", re.MULTILINE)
-_OBJECT = re.compile(
-    rb"alter\s+table\s.*\sadd\s+constraint\s.*\s(?:primary\s+key|unique|exclude)\b", re.IGNORECASE | re.DOTALL
+_KEY = re.compile(
+    rb"alter\s+table\s+(?:only\s+)?" + _NAME + rb"\s+add\s+constraint\s+(" + IDENTIFIER + rb")\s+"
+    rb"(?:primary\s+key|unique|exclude)\b",
+    re.IGNORECASE,
 )
+_FOREIGN_KEY = re.compile(
+    rb"alter\s+table\s+(?:only\s+)?" + _NAME + rb"\s+add\s+constraint\s+" + IDENTIFIER + rb"\s+foreign\s+key\b",
+    re.IGNORECASE,
+)
+_IDENTITY = re.compile(
+    rb"alter\s+table\s(?=.*?\sadd\s+generated\s).*\ssequence\s+name\s+" + _NAME, re.IGNORECASE | re.DOTALL
+)
+_INDEX = re.compile(
+    rb"create\s+(?:unique\s+)?index\s+(" + IDENTIFIER + rb")\s+on\s+(?:only\s+)?" + _NAME, re.IGNORECASE
+)
+#: What takes up a relation; only the first kinds have rows of a type.
+_RELATION_MADE = re.compile(
+    rb"create\s+(?:or\s+replace\s+)?(?:unlogged\s+|foreign\s+|recursive\s+|materialized\s+|unique\s+)*"
+    rb"(?:(table)|view|(index|sequence))\s",
+    re.IGNORECASE,
+)
+#: Types whose values may be long: a table with a column of such a one has another table for them, with an index.
+_LONG = re.compile(rb"\s(?:text|character|jsonb?|bytea|numeric|xml|tsvector|inet|cidr|bit)\b|\[\]", re.IGNORECASE)
 
 
 @dataclass
@@ -57,77 +96,84 @@ class SqlFacts:
 
     ``tables`` are those the text creates; ``rows`` counts the rows per table (of COPY; INSERT statements count one
     each). ``relations`` are views and sequences, ``routines`` functions, procedures and aggregates, ``types`` domains
-    too. ``roles`` are those named as owner or grantee, ``owners`` those in whose name something is done. ``objects``
-    estimates the locks that a restore takes. ``versions`` are the major versions of the server and of the pg_dump
-    that made it. ``bytes`` is the text's size.
+    too, ``indexes`` those of keys too (in the schemas of their tables), ``others`` objects of further kinds (see
+    ``objects``). ``roles`` are those named as owner or grantee,
+    ``owners`` those in whose name something is done, ``owned`` owners with the schemas that they have something in,
+    ``superuser`` what only such a role may make. ``relations_made`` and (other) ``objects`` are how many it makes, each
+    of which is locked. ``versions`` are the major versions of the server and of the pg_dump that made it.
+    ``characters`` are those that it has, if that was asked for, without those of ASCII.
     """
 
-    bytes: int = 0
-    statements: int = 0
+    characters: set[str] = field(default_factory=set)
+    relations_made: int = 0
     objects: int = 0
     tables: set[Table] = field(default_factory=set)
     rows: dict[Table, int] = field(default_factory=dict)
     relations: set[Table] = field(default_factory=set)
     routines: set[Table] = field(default_factory=set)
     types: set[Table] = field(default_factory=set)
+    indexes: set[Table] = field(default_factory=set)
+    subscriptions: set[str] = field(default_factory=set)
+    others: set[tuple[str, Table]] = field(default_factory=set)
     schemas: set[str] = field(default_factory=set)
     extensions: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
     owners: set[str] = field(default_factory=set)
+    owned: set[tuple[str, str]] = field(default_factory=set)
+    event_triggers: set[str] = field(default_factory=set)
+    superuser: set[str] = field(default_factory=set)
     versions: tuple[int, ...] = ()
     truncated: bool = False
 
 
-class SqlSurvey:
-    """Reads SQL text, keeps ``facts``, and refuses what could not be restored in one transaction.
+class SqlSurvey(SqlReader):
+    """Reads SQL text, collects ``facts``, and refuses what could not be restored in one transaction.
 
-    ``feed`` is for whoever has the text at hand; ``end`` is the sink stage that knows when it ended.
+    ``characters`` asks for all that the text has, for a database that may not have them.
+    ``feed`` takes the text; ``end`` is the sink stage that knows when it ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, characters: bool = False) -> None:
+        super().__init__()
         self.facts = SqlFacts()
-        self._scanner = SqlScanner()
-        self._guard = Guard()
-        self._table: Table | None = None  # whose rows are passing
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace") if characters else None
+        self._table: Table | None = None  # of the rows that follow
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: Text) -> None:
         """Read one chunk.
 
-        Raises ``DamagedArchive`` when the text holds what pg_dump never writes: a psql command, or a statement that
+        Raises ``DamagedArchive`` when the text holds what pg_dump never writes: a command of psql, or a statement that
         ends the transaction. ``finish`` does too, and when it ends in the middle of something.
         """
-        self.facts.bytes += len(chunk)
-        self._see(self._scanner.feed(chunk))
+        text = chunk.data if isinstance(chunk, Rows) else chunk
+        if self._decoder and not text.isascii():
+            self.facts.characters.update(self._decoder.decode(text))
+        super().feed(chunk)
 
-    async def end(self, sql: Inlet[bytes]) -> None:
-        """Read to the end what was fed already. Raises as ``finish`` does."""
-        await drain(sql)
+    async def end(self, sql: Inlet[Text], use: Callable[[Inlet[Text]], Awaitable[None]] = drain) -> None:
+        """Read to the end what was fed already, which another sink may ``use``. Raises as ``finish`` does."""
+        await use(sql)
         await in_thread(self.finish)
 
     def finish(self) -> None:
         """The text ends here."""
-        self._see(self._scanner.finish(), last=True)
+        self.facts.characters = {each for each in self.facts.characters if not each.isascii()}
+        super().finish()
 
-    def _see(self, pieces: Iterable[Piece], *, last: bool = False) -> None:
-        try:
-            for piece in pieces:
-                self._guard.let_through(piece)
-                if isinstance(piece, Rows):
-                    if self._table is not None and (count := piece.count):
-                        self.facts.rows[self._table] += count
-                elif isinstance(piece, Sql) and piece.first:
-                    self._statement(piece.data)
-            if last:
-                self._guard.unended(self._scanner.inside)
-                if inside := self._scanner.inside:
-                    raise DamagedArchive("payload", f"The archive's SQL ends in the middle of {MIDDLES[inside]}.")
-                self._guard.end()
-        except Unreadable as exc:
-            hint = f"The archive is whole, but no psql can restore it as it is. {UNREADABLE}"
-            raise DamagedArchive("payload", f"The archive's SQL holds {exc}.", hint=hint) from None
-        except Unfit as exc:
-            message = f"The archive's SQL holds {exc}, which cannot be restored in one transaction."
-            raise DamagedArchive("payload", message) from None
+    def _piece(self, piece: Piece, *, wanted: bool) -> None:  # noqa: ARG002 - what is left out is counted as well
+        if isinstance(piece, Rows):
+            if self._table is not None and (count := piece.count):
+                self.facts.rows[self._table] += count
+        elif isinstance(piece, Sql) and piece.first:
+            self._statement(piece.data)
+
+    def _cut_short(self, inside: str) -> DamagedArchive:
+        return DamagedArchive("payload", f"The archive's SQL ends in the middle of {inside}.")
+
+    def _refused(self, unfit: Unfit) -> DamagedArchive:
+        return DamagedArchive(
+            "payload", f"The archive's SQL holds {unfit}, which cannot be restored in one transaction."
+        )
 
     def _statement(self, data: bytes) -> None:
         facts = self.facts
@@ -136,22 +182,37 @@ class SqlSurvey:
         statement = bare(data)
         if not statement:
             return
-        facts.statements += 1
         word = statement[:6].lower().rstrip()
         if word.startswith((b"copy", b"insert")):
             self._rows_of(statement, inserted=word == b"insert")
         elif word == b"create":
-            facts.objects += 1
+            match = _RELATION_MADE.match(statement)
+            long = match and match.group(1) and _LONG.search(statement, statement.find(b"("))
+            facts.relations_made += 3 if long else 1 if match else 0
+            facts.objects += 0 if match and match.group(2) else 1  # the type of a row
             self._created(statement)
         elif word.startswith(b"alter"):
-            facts.objects += 1 if _OBJECT.match(statement) else 0
-            for match in (_OWNER.match(statement), _FOR_ROLE.match(statement)):
-                self._add(facts.roles, match)
-                self._add(facts.owners, match)
+            self._altered(statement)
         if _GRANTS.match(statement) and (match := _GRANTEE.match(statement)):
             for name in match.group(1).split(b","):
-                self._keep(facts.roles, _plain(name))
+                self._keep(facts.roles, plain(name))
             facts.roles.discard("public")
+
+    def _altered(self, statement: bytes) -> None:
+        facts = self.facts
+        if key := _KEY.match(statement):
+            facts.objects += 1
+            facts.relations_made += 1
+            self._index(key.group(1), key.group(2))
+        elif (match := _IDENTITY.match(statement)) and (sequence := qualified(match.group(1))) is not None:
+            self._keep(facts.relations, sequence)
+        elif _FOREIGN_KEY.match(statement):
+            facts.objects += 1
+        if (owner := _OWNER.match(statement)) and (place := _OWNED.match(statement)):
+            self._keep(facts.owned, (plain(owner.group(1)), plain(place.group(1))))
+        for match in (owner, _FOR_ROLE.match(statement)):
+            self._add(facts.roles, match)
+            self._add(facts.owners, match)
 
     def _created(self, statement: bytes) -> None:
         facts = self.facts
@@ -161,14 +222,33 @@ class SqlSurvey:
             (_ROUTINE, facts.routines),
             (_TYPE, facts.types),
         ):
-            if (match := pattern.match(statement)) and (name := _table(match.group(1))) is not None:
+            if (match := pattern.match(statement)) and (name := qualified(match.group(1))) is not None:
                 self._keep(names, name)
+        if match := _INDEX.match(statement):
+            self._index(match.group(2), match.group(1))
+        typed = _TYPE.match(statement)
+        if typed and (name := multirange(statement)) is not None:
+            self._keep(facts.types, name)
+        if facts.extensions and (typed or _TABLE.match(statement)):  # they make what the archive does not
+            for name in used_types(statement):
+                self._keep(facts.others, ("used type", name))
+        if (other := made(statement)) is not None:
+            self._keep(facts.others, other)
+        self._add(facts.subscriptions, CREATE_SUBSCRIPTION.match(statement))
+        self._add(facts.event_triggers, _EVENT_TRIGGER.match(statement))
+        if match := _SUPERUSER.match(statement):
+            kind, name = filter(None, match.groups())
+            self._keep(facts.superuser, f"{' '.join(kind.decode().lower().split())} {name.decode(errors='replace')}")
         self._add(facts.extensions, _EXTENSION.match(statement))
         self._add(facts.schemas, _SCHEMA.match(statement))
 
+    def _index(self, table: bytes, name: bytes) -> None:
+        """An index has the schema of its table."""
+        if (of := qualified(table)) is not None:
+            self._keep(self.facts.indexes, Table(of.schema, plain(name)))
+
     def _rows_of(self, statement: bytes, *, inserted: bool) -> None:
-        match = _ROWS_OF.match(statement)
-        table = _table(match.group(1)) if match else None
+        table = copied(statement)
         rows = self.facts.rows
         if table is not None and table not in rows:
             if len(rows) >= LIMIT:
@@ -180,25 +260,24 @@ class SqlSurvey:
             rows[table] += 1
         self._table = table
 
+    def add_rows(self, statement: bytes, count: int) -> None:
+        """A COPY statement has so many rows, which were not read."""
+        self._rows_of(statement, inserted=False)
+        if self._table is not None:
+            self.facts.rows[self._table] += count
+
     def _add(self, names: set[str], match: re.Match[bytes] | None) -> None:
         if match:
-            self._keep(names, _plain(match.group(1)))
+            self._keep(names, plain(match.group(1)))
 
-    def _keep(self, names: set[str] | set[Table], name: str | Table) -> None:
+    def _keep(self, names: set[T], name: T) -> None:
         if len(names) < LIMIT:
-            names.add(name)  # type: ignore[arg-type]
+            names.add(name)
         else:
             self.facts.truncated = True
 
 
-def _table(name: bytes) -> Table | None:
-    try:
-        return Table.parse(name.decode())
-    except (ConfigurationError, UnicodeDecodeError):
-        return None
-
-
-def _plain(name: bytes) -> str:
-    """An identifier without its quotes; without them, in lower case."""
-    text = name.strip().decode(errors="replace")
-    return text[1:-1].replace('""', '"') if text.startswith('"') else text.lower()
+def copied(statement: bytes) -> Table | None:
+    """The table that a COPY or an INSERT fills; None for what is neither."""
+    match = _ROWS_OF.match(statement)
+    return qualified(match.group(1)) if match else None

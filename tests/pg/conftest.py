@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import subprocess
@@ -13,14 +14,27 @@ from typing import Any
 import anyio
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from kleidia_backup.demo.servers.together import PostgresServer
 from kleidia_backup.pipeline.engine.testing import collect, run_sink
-from kleidia_backup.service.demo.servers import PostgresServer
+from kleidia_backup.stages.errors import DamagedArchive
 from kleidia_backup.stages.pg.dump import PgDump
-from kleidia_backup.stages.pg.psql import PsqlSession, open_psql
-from kleidia_backup.stages.pg.settings import PostgresSettings
+from kleidia_backup.stages.pg.server.settings import PostgresSettings
+from kleidia_backup.stages.pg.session import RestoreSession, open_session
+from kleidia_backup.stages.pg.survey import SqlFacts, SqlSurvey
+
+from .. import databases
+
+
+def facts_of(chunks: Iterable[bytes]) -> SqlFacts:
+    """What the first reading of an archive finds in its text, up to what it refuses."""
+    survey = SqlSurvey()
+    with contextlib.suppress(DamagedArchive):
+        for chunk in chunks:
+            survey.feed(chunk)
+        survey.finish()
+    return survey.facts
 
 
 class Database:
@@ -60,9 +74,11 @@ class Database:
         chunks: list[bytes] = await collect(PgDump(self.settings, include_audit=include_audit))
         return chunks
 
-    async def restore(self, chunks: Iterable[bytes], **options: Any) -> PsqlSession:
+    async def restore(self, chunks: Iterable[bytes], *, surveyed: bool = True, **options: Any) -> RestoreSession:
         """Restore chunks of SQL text, and commit."""
-        async with open_psql(self.settings, **options) as session:
+        chunks = list(chunks)
+        facts = facts_of(chunks) if surveyed else None
+        async with open_session(self.settings, facts=facts, **options) as session:
             await run_sink(session, chunks)
             await session.commit()
         return session
@@ -71,19 +87,15 @@ class Database:
 @pytest.fixture
 def make_database(postgres_server: PostgresServer) -> Iterator[Callable[..., Database]]:
     """Makes an empty database, as often as it is called; options of CREATE DATABASE may be given."""
-    names: list[str] = []
-    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as connection:
+    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as admin, contextlib.ExitStack() as stack:
 
         def make(options: str = "") -> Database:
-            name = f"pg_{secrets.token_hex(6)}"
-            connection.execute(f"CREATE DATABASE {name} {options}".encode())
-            names.append(name)
-            pg_dump, psql = (str(postgres_server.bin_dir / tool) for tool in ("pg_dump", "psql"))
-            return Database(PostgresSettings(postgres_server.conninfo(name), pg_dump=pg_dump, psql=psql))
+            name = databases.create(admin, options)
+            stack.callback(databases.drop, admin, postgres_server, name)
+            pg_dump = str(postgres_server.bin_dir / "pg_dump")
+            return Database(PostgresSettings(postgres_server.conninfo(name), pg_dump=pg_dump))
 
         yield make
-        for name in names:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import Any
 
 import psycopg
 
-from kleidia_backup.stages.pg.connect import connect
-from kleidia_backup.stages.pg.counting import Live, count_rows
-from kleidia_backup.stages.pg.inventory import TableChange, take_inventory
-from kleidia_backup.stages.pg.settings import Table
+from kleidia_backup.stages.pg.inventory.counting import Live, count_rows
+from kleidia_backup.stages.pg.inventory.inventory import TableChange, take_inventory
+from kleidia_backup.stages.pg.server.connect import connect
+from kleidia_backup.stages.pg.server.settings import Table
 from kleidia_backup.stages.pg.survey import SqlFacts
 
 

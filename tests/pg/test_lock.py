@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from kleidia_backup.stages.errors import Busy
-from kleidia_backup.stages.pg.lock import LOCK, hold_database
-from kleidia_backup.stages.pg.settings import PostgresSettings
+from kleidia_backup.stages.pg.server.lock import LOCK, hold_database
+from kleidia_backup.stages.pg.server.settings import PostgresSettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
 
@@ -44,8 +44,8 @@ async def test_a_holder_that_died_blocks_nobody(database: str) -> None:
     """The lock ends with its session, whatever ended the process."""
     code = (
         "import anyio, os, sys\n"
-        "from kleidia_backup.stages.pg.lock import hold_database\n"
-        "from kleidia_backup.stages.pg.settings import PostgresSettings\n"
+        "from kleidia_backup.stages.pg.server.lock import hold_database\n"
+        "from kleidia_backup.stages.pg.server.settings import PostgresSettings\n"
         "async def main():\n"
         "    async with hold_database(PostgresSettings(os.environ['DSN']), 'restore'):\n"
         "        print('held', flush=True)\n"
@@ -69,3 +69,15 @@ async def test_a_holder_that_died_blocks_nobody(database: str) -> None:
         connection.execute(f"DO $$ BEGIN WHILE {held} LOOP PERFORM pg_sleep(0.01); END LOOP; END $$".encode())
     async with hold_database(PostgresSettings(database), "restore"):
         pass
+
+
+async def test_one_job_follows_another_at_once(database: str) -> None:
+    """The lock is given back before a job says that it has ended, not when the server notices a closed session."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        for _ in range(30):
+            async with hold_database(PostgresSettings(database), "restore"):
+                pass
+            row = connection.execute(
+                "SELECT count(*) FROM pg_locks WHERE classid = %s AND granted", LOCK[:1]
+            ).fetchone()
+            assert row == (0,)

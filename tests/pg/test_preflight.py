@@ -9,9 +9,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from kleidia_backup.stages.errors import DatabaseForbidden, DatabaseUnreachable, ToolError
-from kleidia_backup.stages.pg.preflight import check_backup, check_restore
-from kleidia_backup.stages.pg.settings import Table
-from kleidia_backup.stages.pg.tools import Tool, find_tool, require_restrict
+from kleidia_backup.stages.pg.server.connect import connect
+from kleidia_backup.stages.pg.server.preflight import check_backup, find_tables
+from kleidia_backup.stages.pg.server.settings import Table
+from kleidia_backup.stages.pg.server.tools import find_tool
 
 pytestmark = pytest.mark.anyio
 
@@ -23,25 +24,25 @@ async def test_the_server_tells_what_a_backup_must_know(db: Any) -> None:
     assert tool.version == (facts.server_version // 10000, facts.server_version % 10000)
     assert facts.size > 1_000_000
     assert (facts.encoding, facts.superuser, facts.replica) == ("UTF8", True, True)
-    assert facts.preserved == (Table("public", "backup_jobs"),)
-    assert facts.audit == (Table("public", "audit_logs"),)
+    with connect(db.settings) as connection:
+        assert find_tables(connection, db.settings.preserve) == (Table("public", "backup_jobs"),)
+        assert find_tables(connection, db.settings.audit) == (Table("public", "audit_logs"),)
 
 
 async def test_a_name_without_schema_is_found_by_the_search_path_first(db: Any) -> None:
     """Only when the search path finds none, tables of that name elsewhere are meant."""
     db.execute("CREATE SCHEMA a", "CREATE TABLE a.backup_jobs (id int)", "CREATE TABLE a.audit_logs (id int)")
     db.execute("CREATE TABLE public.backup_jobs (id int)")
-    _, facts = await check_backup(db.settings)
-    assert facts.preserved == (Table("public", "backup_jobs"),)
-    assert facts.audit == (Table("a", "audit_logs"),)
+    with connect(db.settings) as connection:
+        assert find_tables(connection, db.settings.preserve) == (Table("public", "backup_jobs"),)
+        assert find_tables(connection, db.settings.audit) == (Table("a", "audit_logs"),)
 
 
-@pytest.mark.parametrize("tool", ["pg_dump", "psql"])
-async def test_a_missing_tool_names_what_to_install(db: Any, tool: str) -> None:
+async def test_a_missing_pg_dump_names_what_to_install(db: Any) -> None:
     """The message names the program, the hint the package."""
-    there = db.using(**{tool: f"/nowhere/{tool}"})
-    with pytest.raises(ToolError, match=rf"/nowhere/{tool} was not found.*postgresql-client"):
-        await (check_backup if tool == "pg_dump" else check_restore)(there.settings)
+    there = db.using(pg_dump="/nowhere/pg_dump")
+    with pytest.raises(ToolError, match=r"/nowhere/pg_dump was not found.*postgresql-client"):
+        await check_backup(there.settings)
 
 
 async def test_a_pg_dump_older_than_the_server_is_refused(db: Any, script: Any) -> None:
@@ -51,34 +52,9 @@ async def test_a_pg_dump_older_than_the_server_is_refused(db: Any, script: Any) 
         await check_backup(db.using(pg_dump=old).settings)
 
 
-@pytest.mark.parametrize(
-    ("version", "fine"),
-    [
-        ((13, 21), False),
-        ((13, 22), True),
-        ((14, 18), False),
-        ((15, 14), True),
-        ((16, 9), False),
-        ((17, 5), False),
-        ((17, 6), True),
-        ((18, 0), True),
-        ((19, 0), True),
-        ((12, 99), False),
-    ],
-)
-async def test_a_psql_that_does_not_know_restrict_is_refused(version: tuple[int, int], fine: bool) -> None:
-    """The first good minor version of each major version is known."""
-    tool = Tool("/usr/bin/psql", version)
-    if fine:
-        require_restrict(tool)
-    else:
-        with pytest.raises(ToolError, match=r"too old to read current dumps safely"):
-            require_restrict(tool)
-
-
 async def test_a_program_of_another_kind_is_refused(script: Any, tmp_path: Any) -> None:
     """Whatever answers without a version is not PostgreSQL's."""
-    path = tmp_path / "psql"
+    path = tmp_path / "pg_dump"
     path.write_text("#!/bin/sh\necho hello\n")
     path.chmod(0o755)
     with pytest.raises(ToolError, match="gave no version"):

@@ -12,8 +12,7 @@ import pytest
 
 from kleidia_backup.pipeline.engine.testing import run_sink
 from kleidia_backup.stages.errors import RestoreFailed
-from kleidia_backup.stages.pg.psql import open_psql
-from kleidia_backup.stages.pg.survey import SqlSurvey
+from kleidia_backup.stages.pg.session import open_session
 
 pytestmark = pytest.mark.anyio
 
@@ -155,7 +154,7 @@ async def test_a_failure_after_the_rows_were_put_aside_changes_nothing(db: Any) 
     with pytest.raises(RestoreFailed, match="division by zero"):
         await db.restore([*chunks, b"\nSELECT 1/0;\n"])
     assert db.text() == before
-    async with open_psql(db.settings) as session:
+    async with open_session(db.settings) as session:
         await run_sink(session, chunks)
     assert session.report.rolled_back
     assert db.text() == before
@@ -357,13 +356,6 @@ async def test_the_audit_table_is_kept_when_the_archive_has_none(db: Any) -> Non
     assert valid(db) == {"audit_logs_who_fkey": True}
 
 
-async def survey(chunks: list[bytes]) -> set[Any]:
-    found = SqlSurvey()
-    for chunk in chunks:
-        found.feed(chunk)
-    return found.facts.tables
-
-
 def foreign_dump(db: Any, *options: str) -> list[bytes]:
     """A dump as another writer may have made it."""
     command = [db.settings.pg_dump, "--clean", "--if-exists", f"--dbname={db.settings.full_conninfo()}", *options]
@@ -377,10 +369,9 @@ async def test_an_archive_without_the_preserved_table_at_all(db: Any) -> None:
     assert b"CREATE SEQUENCE" in chunks[0]
     db.execute(*LATER)
     before, views = kept(db, "backup_jobs"), db.text("-s", "-t", "open_jobs", "-t", "named_jobs", "-t", "job_counts")
-    tables = await survey(chunks)
     db.execute("DROP FUNCTION all_jobs")
     chunks = [re.sub(rb"CREATE FUNCTION public.all_jobs.*?END;\n.*?;\n", b"", chunks[0], flags=re.DOTALL)]
-    session = await db.restore(chunks, tables=tables)
+    session = await db.restore(chunks)
     assert kept(db, "backup_jobs") == before
     assert db.text("-s", "-t", "open_jobs", "-t", "named_jobs", "-t", "job_counts") == views
     assert session.report.warnings == []
@@ -394,7 +385,7 @@ async def test_an_archive_without_it_and_a_serial_column(db: Any) -> None:
     chunks = foreign_dump(db, "--exclude-table=backup_jobs")
     db.execute("INSERT INTO users VALUES (9, 'new')", "INSERT INTO backup_jobs VALUES (1), (2)")
     before = kept(db, "backup_jobs")
-    session = await db.restore(chunks, tables=await survey(chunks))
+    session = await db.restore(chunks)
     assert kept(db, "backup_jobs") == before
     assert session.report.warnings == []
 
@@ -406,7 +397,7 @@ async def test_a_table_that_nothing_touches_stays_where_it_is(db: Any) -> None:
     chunks = foreign_dump(db, "--exclude-table=backup_jobs")
     db.execute("INSERT INTO backup_jobs VALUES (1, 1), (2, 2)")
     before, oid = kept(db, "backup_jobs"), db.value("SELECT 'backup_jobs'::regclass::oid")
-    session = await db.restore(chunks)
+    session = await db.restore(chunks, surveyed=False)
     assert kept(db, "backup_jobs") == before
     assert db.value("SELECT 'backup_jobs'::regclass::oid") == oid
     assert session.report.warnings == []
@@ -456,7 +447,7 @@ async def test_tables_that_inherit_from_a_preserved_one_keep_their_rows(db: Any,
     )
     before = db.query(question)
     assert len(before) == 4
-    session = await db.restore(chunks, tables=await survey(chunks))
+    session = await db.restore(chunks)
     assert db.query(question) == before
     assert [table.name for table in session.report.preserved] == ["backup_jobs", "a_jobs", "aa_jobs"]
     assert session.report.warnings == []

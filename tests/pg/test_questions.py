@@ -17,12 +17,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from psycopg.conninfo import make_conninfo
 
-from kleidia_backup.service.demo.servers import PostgresServer
-from kleidia_backup.stages.errors import DatabaseError, DatabaseUnreachable
-from kleidia_backup.stages.pg.connect import connect, one
-from kleidia_backup.stages.pg.questions import Line, answered
-from kleidia_backup.stages.pg.settings import PostgresSettings
+from kleidia_backup.demo.servers.together import PostgresServer
+from kleidia_backup.stages.errors import DatabaseError, DatabaseUnreachable, ToolError
+from kleidia_backup.stages.pg.server.connect import connect, one
+from kleidia_backup.stages.pg.server.questions import Line, answered, side_by_side
+from kleidia_backup.stages.pg.server.settings import PostgresSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -90,8 +91,8 @@ async def test_a_cancellation_does_not_wait_for_a_connection(db: Any) -> None:
             seen.append(exc.message)
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        there = f" host=127.0.0.1 port={silent.getsockname()[1]} connect_timeout={LONG}"
-        settings = db.using(conninfo=db.settings.conninfo + there).settings
+        there = {"host": "127.0.0.1", "port": silent.getsockname()[1], "connect_timeout": LONG}
+        settings = db.using(conninfo=make_conninfo(db.settings.conninfo, **there)).settings
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: answered(knock, settings, limit=LONG))
             await anyio.wait_readable(silent)
@@ -107,6 +108,19 @@ async def test_what_the_server_itself_ends_is_told_as_such(db: Any) -> None:
     settings = db.using(conninfo=db.settings.conninfo + " options='-c statement_timeout=50'").settings
     with pytest.raises(DatabaseError, match=r"ended a question .* due to statement timeout") as caught:
         await answered(ask, settings, LONG, limit=LONG)
+    assert type(caught.value) is DatabaseError
+
+
+def test_an_answer_is_no_lost_connection(db: Any) -> None:
+    """Also of a class that psycopg calls operational: a lock, a limit, a state that does not fit."""
+
+    def refused() -> None:
+        with connect(db.settings) as connection:
+            connection.execute("CREATE TEMP SEQUENCE s")
+            connection.execute("SELECT currval('s')")
+
+    with pytest.raises(DatabaseError, match=r"answered with an error .*not yet defined") as caught:
+        refused()
     assert type(caught.value) is DatabaseError
 
 
@@ -151,7 +165,7 @@ async def test_tls_changes_nothing(db: Any, postgres_server: PostgresServer, tls
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        settings = db.using(conninfo=f"{db.settings.conninfo} port={port} sslmode=require").settings
+        settings = db.using(conninfo=make_conninfo(db.settings.conninfo, port=port, sslmode="require")).settings
         assert await answered(ask, settings, 0, limit=LONG) == 1
         with pytest.raises(DatabaseUnreachable, match="not answered"):
             await answered(ask, db.using(conninfo=settings.conninfo, query_timeout=0.2).settings, LONG, limit=0.2)
@@ -187,3 +201,27 @@ def test_what_is_left_open_is_not_cut() -> None:
         line.cut()
         one_end.sendall(b"whole")
         assert other_end.recv(5) == b"whole"
+
+
+@both
+@pytest.mark.parametrize("fails", [0, 1])
+async def test_two_things_at_once(fails: int) -> None:
+    """Both answers; or the error of one, with the other cancelled."""
+    cancelled: list[int] = []
+
+    async def question(place: int) -> int:
+        if place == fails:
+            raise ToolError("no such program")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.append(place)
+        return place
+
+    async def number(given: int) -> int:
+        return given
+
+    assert await side_by_side(lambda: number(1), lambda: number(2)) == (1, 2)
+    with pytest.raises(ToolError):
+        await side_by_side(lambda: question(0), lambda: question(1))
+    assert cancelled in ([1 - fails], [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kleidia_backup.stages.errors import ConfigurationError
-from kleidia_backup.stages.pg.settings import PostgresSettings, Table, quote_identifier, quote_literal
+from kleidia_backup.stages.pg.server.settings import PostgresSettings, Table, quote_identifier, quote_literal
 
 SECRET = "hunter2-canary"
 

@@ -1,0 +1,1 @@
+"""An archive's SQL text executed in an open transaction."""

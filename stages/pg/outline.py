@@ -1,0 +1,150 @@
+"""A dump without its rows: its statements as text, what kinds of objects it makes, and how much it holds of each table.
+
+What is an object's kind is pg_dump's own word for it: it stands in a comment before the statement that makes the
+object. Nothing is restored by that; a text without such comments has no kinds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...formats.sql.cut import bare
+from ...formats.sql.guard import SqlReader
+from ...formats.sql.pieces import Piece, Rows, Sql, Text, Unfit
+from ...pipeline.engine import in_thread
+from ..errors import DamagedArchive
+from .survey import copied
+
+if TYPE_CHECKING:
+    from ...pipeline.engine import Inlet
+    from .server.settings import Table
+
+#: Most bytes of statements that are kept as text.
+MOST_TEXT = 16 * 1024 * 1024
+#: Most tables whose rows are measured, and most kinds that are counted.
+_TABLES, _KINDS = 200_000, 1000
+
+_OBJECT = re.compile(rb"^(-- Name: .*; Type: ([A-Za-z][A-Za-z ]{0,60}); Schema: .*; Owner: .*)$", re.MULTILINE)
+#: What pg_dump calls the contents of objects, which are no objects.
+_CONTENTS = {"TABLE DATA", "SEQUENCE SET", "BLOBS", "STATISTICS DATA"}
+#: The value of a sequence, in the only form in which pg_dump writes it: nothing else can hide in it.
+_VALUE = re.compile(rb"SELECT pg_catalog\.setval\('(?:[^'\\]|'')*', -?[0-9]+, (?:true|false)\);")
+
+
+@dataclass
+class Measured:
+    """The rows of a table: bytes as text, line ends included, and the SHA-256 over them."""
+
+    bytes: int = 0
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
+
+
+class Outline(SqlReader):
+    """A sink of SQL text. ``kinds`` counts objects, ``tables`` measures rows, ``statements`` are all others.
+
+    Of the text go the rows, with COPY and INSERT, the values of sequences, large objects, commands of psql, and
+    comments but those that name an object. ``statements`` is None when they are more than ``most`` bytes; ``digest`` is
+    over all of them, whatever their size. Complete after the run.
+
+    Raises ``DamagedArchive`` for what no restore would take.
+    """
+
+    name = "outline"
+
+    def __init__(self, *, most: int = MOST_TEXT) -> None:
+        super().__init__()
+        self.kinds: dict[str, int] = {}
+        self.tables: dict[Table, Measured] = {}
+        self.statements: list[str] | None = []
+        self._most = most
+        self._size = 0
+        self._hash = hashlib.sha256()
+        self._parts: list[bytes] = []  # of the statement that is being read
+        self._kept = False  # whether that one is
+        self._large_objects = False
+        self._measured: Measured | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the statements, in hex."""
+        return self._hash.hexdigest()
+
+    async def __call__(self, sql: Inlet[Text]) -> None:
+        """Read to the end."""
+        async for chunk in sql:
+            await in_thread(self.feed, chunk)
+        await in_thread(self.finish)
+
+    def _cut_short(self, inside: str) -> DamagedArchive:
+        return DamagedArchive("payload", f"The SQL ends in the middle of {inside}.")
+
+    def _refused(self, unfit: Unfit) -> DamagedArchive:
+        return DamagedArchive("payload", f"The SQL holds {unfit}, which cannot be restored in one transaction.")
+
+    def _piece(self, piece: Piece, *, wanted: bool) -> None:  # noqa: ARG002 - a limit of the session is a statement too
+        if isinstance(piece, Rows):
+            if self._measured is not None and not piece.last and not piece.behind:
+                self._measured.bytes += len(piece.data)
+                self._measured.digest.update(piece.data)
+        elif isinstance(piece, Sql):
+            if piece.first:
+                self._begin(piece.data)
+            elif self._kept:
+                self._keep(piece.data)
+            if piece.last:
+                self._end()
+
+    def _begin(self, data: bytes) -> None:
+        statement = bare(data)
+        names = [
+            match.group(1)
+            for match in _OBJECT.finditer(data[: len(data) - len(statement)])
+            if self._count(match.group(2).decode())
+        ]
+        self._kept = bool(statement) and not self._is_contents(statement)
+        if self._kept:
+            self._keep(b"".join(name.rstrip(b"\r") + b"\n" for name in names) + statement)
+
+    def _count(self, kind: str) -> bool:
+        if kind in _CONTENTS:
+            return False
+        if kind in self.kinds or len(self.kinds) < _KINDS:
+            self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        return True
+
+    def _is_contents(self, statement: bytes) -> bool:
+        """Whether a statement is about rows, values or large objects, and not about what holds them."""
+        word = statement[:6].lower()
+        if word.startswith((b"copy", b"insert")):
+            table = copied(statement)
+            self._measured = None
+            if table is not None and (table in self.tables or len(self.tables) < _TABLES):
+                self._measured = self.tables.setdefault(table, Measured())
+                if word == b"insert":
+                    self._measured.bytes += len(statement)
+                    self._measured.digest.update(statement)
+            return True
+        if statement in (b"BEGIN;", b"COMMIT;"):  # only large objects stand between them
+            self._large_objects = statement == b"BEGIN;"
+            return True
+        return self._large_objects or _VALUE.fullmatch(statement) is not None
+
+    def _keep(self, data: bytes) -> None:
+        self._hash.update(data)
+        self._size += len(data)
+        if self._size > self._most:
+            self.statements = None
+            self._parts.clear()
+        if self.statements is not None:
+            self._parts.append(data)
+
+    def _end(self) -> None:
+        if self._kept:
+            self._hash.update(b"\n")
+        if self._parts and self.statements is not None:
+            self.statements.append(b"".join(self._parts).decode(errors="backslashreplace"))
+        self._parts.clear()
+        self._kept = False

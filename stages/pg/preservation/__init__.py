@@ -1,0 +1,1 @@
+"""Preserved tables: their rows and definitions survive a restore."""

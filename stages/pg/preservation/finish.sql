@@ -1,0 +1,179 @@
+DO $kleidia$
+DECLARE
+    k record; r record; current oid; names text; exprs text; filled bool; expected bigint; moved bigint;
+BEGIN
+    -- Types of the archive are given what the rows need.
+    FOR r IN SELECT a.type, a.names, a.types, c.names AS names_now, c.types AS types_now, (
+                 SELECT p.rel FROM pg_temp.kleidia_type t JOIN pg_temp.kleidia_keep p USING (n)
+                 WHERE t.type = a.type ORDER BY n LIMIT 1) AS rel
+             FROM pg_temp.kleidia_attribute a JOIN pg_temp.kleidia_composite c ON c.id = to_regtype(a.type)
+             WHERE a.names <> c.names ORDER BY 1 LOOP
+        IF r.names[:cardinality(r.names_now)] = r.names_now THEN
+            FOR i IN cardinality(r.names_now) + 1 .. cardinality(r.names) LOOP
+                EXECUTE format('ALTER TYPE %s ADD ATTRIBUTE %I %s CASCADE', r.type, r.names[i], r.types[i]);
+                INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
+                    'The type %s was given the attribute %I, which rows of the preserved table %s have.',
+                    r.type, r.names[i], r.rel));
+            END LOOP;
+        ELSIF r.types <> r.types_now OR r.names && r.names_now THEN  -- else all were renamed
+            RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format('rows of the preserved table %s have'
+                ' values of the type %s, which has the attributes %s now, and %s in the archive', r.rel, r.type,
+                array_to_string(r.names, ', '), array_to_string(r.names_now, ', '));
+        END IF;
+    END LOOP;
+
+    FOR k IN SELECT * FROM pg_temp.kleidia_keep ORDER BY n LOOP
+        current := pg_catalog.to_regclass(k.rel);
+        IF current = k.id THEN  -- nobody but us touched it
+            FOR r IN SELECT make FROM pg_temp.kleidia_part p WHERE p.n = k.n AND p.kind = 'row security' LOOP
+                EXECUTE r.make;
+            END LOOP;
+            CONTINUE;
+        END IF;
+        IF current IS NULL THEN
+            EXECUTE (SELECT make FROM pg_temp.kleidia_part WHERE n = k.n AND kind = 'table');
+            current := pg_catalog.to_regclass(k.rel);
+        END IF;
+        -- Columns as before, and nothing in the way of the rows.
+        INSERT INTO pg_temp.kleidia_now SELECT k.n, s.rank, s.kind, s.name, s.make, s.unmake
+            FROM pg_temp.kleidia_whole s WHERE s.id = current;
+        FOR r IN SELECT make AS sql FROM pg_temp.kleidia_part p WHERE p.n = k.n AND p.kind IN ('partition', 'column')
+                 AND NOT EXISTS (SELECT FROM pg_temp.kleidia_now w
+                     WHERE w.n = k.n AND w.kind = p.kind AND w.name = p.name) ORDER BY rank, name LOOP
+            EXECUTE r.sql;
+        END LOOP;
+        FOR r IN
+            SELECT p.name, p.make, w.unmake, p.rank >= 21 AS generated, CASE
+                       WHEN w.rank < 21 THEN NULL WHEN p.rank < 21 THEN v.unmake
+                       WHEN regexp_replace(p.make, ' GENERATED .*( STORED| VIRTUAL)$', '\1')
+                          = regexp_replace(w.make, ' GENERATED .*( STORED| VIRTUAL)$', '\1') THEN e.make END AS change
+            FROM pg_temp.kleidia_part p JOIN pg_temp.kleidia_now w USING (n, kind, name)
+            LEFT JOIN pg_temp.kleidia_part e ON e.n = p.n AND e.name = p.name AND e.kind = 'expression'
+            LEFT JOIN pg_temp.kleidia_now v ON v.n = p.n AND v.name = p.name AND v.kind = 'expression'
+            WHERE p.n = k.n AND p.kind = 'column' AND p.make <> w.make AND (p.rank >= 21 OR w.rank >= 21)
+            ORDER BY p.rank
+        LOOP
+            BEGIN
+                EXECUTE r.change;  -- without it, or on a server that knows no such command, the column is exchanged
+                CONTINUE;
+            EXCEPTION WHEN OTHERS THEN IF :fatal THEN RAISE; END IF;
+            END;
+            BEGIN
+                EXECUTE r.unmake;
+                EXECUTE r.make;
+            EXCEPTION WHEN OTHERS THEN
+                -- A column that the archive generates has no room for values.
+                IF NOT r.generated OR :fatal THEN RAISE; END IF;
+                INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
+                    'The preserved table %s keeps the column %s of the archive: %s.', k.rel, r.name,
+                    chr(31) || SQLERRM));
+            END;
+        END LOOP;
+        DELETE FROM pg_temp.kleidia_now;
+        INSERT INTO pg_temp.kleidia_now SELECT k.n, s.rank, s.kind, s.name, s.make, s.unmake
+            FROM pg_temp.kleidia_whole s WHERE s.id = current;
+        FOR r IN SELECT make AS sql, rank, kind, name FROM pg_temp.kleidia_part p
+                 WHERE p.n = k.n AND p.kind = 'type' AND EXISTS (SELECT FROM pg_temp.kleidia_now w
+                 WHERE w.n = k.n AND w.kind = 'type' AND w.name = p.name AND w.make <> p.make)
+                 UNION ALL
+                 SELECT unmake, -rank, kind, name FROM pg_temp.kleidia_now w WHERE w.n = k.n AND w.unmake <> '' AND (
+                     w.kind IN ('column', 'partition') AND NOT EXISTS (SELECT FROM pg_temp.kleidia_part p
+                         WHERE p.n = k.n AND p.kind = w.kind AND p.name = w.name)
+                     OR w.rank >= 42 AND NOT EXISTS (SELECT FROM pg_temp.kleidia_part p
+                         WHERE p.n = k.n AND p.kind = w.kind AND p.name = w.name AND p.make = w.make)
+                     OR w.kind = 'constraint' AND w.make LIKE '% NOT VALID')
+                 ORDER BY 2, 4 LOOP
+            BEGIN
+                EXECUTE r.sql;
+            EXCEPTION WHEN OTHERS THEN
+                IF :fatal THEN RAISE; END IF;
+                IF r.kind <> 'not null' THEN  -- it goes with its column, or with a key
+                    INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
+                        'The preserved table %s keeps the %s %s of the archive: %s.', k.rel, r.kind, r.name,
+                        chr(31) || SQLERRM));
+                END IF;
+            END;
+        END LOOP;
+
+        -- The rows.
+        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER, NO FORCE ROW LEVEL SECURITY', k.rel);
+        SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum),
+               string_agg(CASE WHEN a.atttypid = b.atttypid THEN format('%I', a.attname)
+                               ELSE format('%I::text::%s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod))
+                          END, ', ' ORDER BY a.attnum)
+            INTO names, exprs FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attribute b
+            ON b.attname = a.attname AND b.attrelid = pg_catalog.to_regclass(format('pg_temp.kleidia_rows_%s', k.n))
+            WHERE a.attrelid = current AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+        EXECUTE format('SELECT count(*) FROM pg_temp.kleidia_rows_%s', k.n) INTO expected;
+        -- Rows of another writer's archive; DELETE would need a replica identity where the table is published.
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s %s)', CASE k.kind WHEN 'r' THEN 'ONLY' ELSE '' END, k.rel)
+            INTO filled;
+        IF filled THEN
+            EXECUTE format('TRUNCATE %s %s', CASE k.kind WHEN 'r' THEN 'ONLY' ELSE '' END, k.rel);
+        END IF;
+        EXECUTE format('INSERT INTO %s %s SELECT %s FROM pg_temp.kleidia_rows_%s',
+                       k.rel, '(' || names || ') OVERRIDING SYSTEM VALUE', exprs, k.n);
+        GET DIAGNOSTICS moved = ROW_COUNT;
+        IF moved <> expected THEN
+            RAISE EXCEPTION 'only % of % rows of the preserved table % could be put back', moved, expected, k.rel;
+        END IF;
+
+        -- Everything else as before.
+        DELETE FROM pg_temp.kleidia_now;
+        INSERT INTO pg_temp.kleidia_now SELECT k.n, s.rank, s.kind, s.name, s.make, s.unmake
+            FROM pg_temp.kleidia_whole s WHERE s.id = current;
+        FOR r IN SELECT * FROM pg_temp.kleidia_part p
+                 WHERE p.n = k.n AND p.kind NOT IN ('table', 'column', 'type', 'expression')
+                 -- What switches a table's trigger on does so on its partitions.
+                 AND (p.kind = 'trigger state' OR NOT EXISTS (SELECT FROM pg_temp.kleidia_now w
+                     WHERE w.n = k.n AND w.kind = p.kind AND w.name = p.name AND w.make = p.make))
+                 ORDER BY rank, name, make LOOP
+            BEGIN
+                EXECUTE r.make;
+            EXCEPTION WHEN OTHERS THEN
+                IF :fatal THEN RAISE; END IF;
+                INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
+                    'The preserved table %s lost its %s %s: %s.', k.rel, r.kind, r.name, chr(31) || SQLERRM));
+            END;
+        END LOOP;
+        DELETE FROM pg_temp.kleidia_now;
+        FOR r IN SELECT * FROM pg_temp.kleidia_sequence WHERE n = k.n LOOP
+            CONTINUE WHEN pg_catalog.to_regclass(r.seq) IS NULL OR pg_catalog.to_regclass(r.seq) = r.id;
+            IF r.owned THEN
+                PERFORM pg_catalog.setval(r.seq::regclass, r.last, r.called);
+            ELSE  -- others may use it too
+                EXECUTE format('SELECT pg_catalog.setval(%L, $1, $2) FROM %s s WHERE s.last_value < $1', r.seq, r.seq)
+                    USING r.last, r.called;
+            END IF;
+        END LOOP;
+    END LOOP;
+
+    FOR r IN SELECT * FROM pg_temp.kleidia_view WHERE pg_catalog.to_regclass(rel) IS NULL ORDER BY depth, rel LOOP
+        BEGIN
+            FOR i IN 1 .. cardinality(r.make) LOOP
+                EXECUTE r.make[i];
+            END LOOP;
+        EXCEPTION WHEN OTHERS THEN
+            IF :fatal THEN RAISE; END IF;
+            INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
+                'The view %s, which the archive does not have, was lost: %s.', r.rel, chr(31) || SQLERRM));
+        END;
+    END LOOP;
+    FOR r IN SELECT rel FROM (SELECT * FROM pg_temp.kleidia_dependent WHERE kind = 'm' AND populated
+                              ORDER BY depth OFFSET 0) d LOOP
+        BEGIN
+            EXECUTE format('REFRESH MATERIALIZED VIEW %s', r.rel);
+        EXCEPTION WHEN OTHERS THEN
+            IF :fatal THEN RAISE; END IF;
+            INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
+                'The materialized view %s could not be refreshed: %s.', r.rel, chr(31) || SQLERRM));
+        END;
+    END LOOP;
+
+    FOR r IN SELECT make FROM pg_temp.kleidia_default LOOP
+        BEGIN
+            EXECUTE r.make;
+        EXCEPTION WHEN invalid_schema_name THEN NULL;
+        END;
+    END LOOP;
+END $kleidia$;

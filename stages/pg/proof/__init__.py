@@ -1,0 +1,1 @@
+"""Proof that a restore brought back what an archive's SQL says."""

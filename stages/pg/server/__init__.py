@@ -1,0 +1,1 @@
+"""A client of PostgreSQL: connections, questions, settings, rights, tools, and what refusals mean."""
