@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...formats.secret import Secret
-from .answers import Absent, Deleted, Found, Oversize, Refused
-from .compare import Named
+from ..words import VAULT
 from .fan_out import fan_out
-from .roots import locate, owner
-from .source import SMALL, VaultSource
+from .kv.answers import Absent, Deleted, Found, Oversize, Refused
+from .kv.client import SMALL, VaultClient
+from .kv.roots import Root, locate, owner
+from .reports import Named
+from .source import VaultSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ...pipeline.engine import Inlet, Outlet
-    from .client import VaultClient
     from .path_set import PathSet
-    from .roots import Root
 
 
 class Extras(VaultSource):
     """Sends every secret below the roots whose archive path is not ``known``, with an empty value.
 
     Only these are read, to see whether they have a value: what is deleted already is not sent. Nor is a secret whose
-    archive path belongs to another root, for no archive can have it. Paths that cannot be listed or read are named in
-    the report, and do not fail it. Raises ``VaultForbidden`` when a root cannot be listed, and what every request of
-    the client raises.
+    archive path belongs to another root, for no archive can have it, nor are the product's ``own``. Paths that cannot
+    be listed or read are named in the report, and do not fail it. Raises ``VaultForbidden`` when a root cannot be
+    listed, and what every request of the client raises.
     """
 
     name = "extras"
 
-    def __init__(self, client: VaultClient, roots: Sequence[Root], known: PathSet, *, workers: int = 20) -> None:
-        super().__init__(client, roots, workers=workers, allow_unreadable=True)
+    def __init__(
+        self,
+        client: VaultClient,
+        roots: Sequence[Root],
+        known: PathSet,
+        *,
+        workers: int = 20,
+        own: Sequence[str] = (),
+    ) -> None:
+        super().__init__(client, roots, workers=workers, allow_unreadable=True, own=own)
         self._known = known
 
     async def _read(self, root: Root, path: str, out: Outlet[Secret]) -> None:
@@ -57,8 +64,8 @@ class Extras(VaultSource):
 class PruneReport:
     """What a prune did: ``removed``, and ``failed`` with the reason of the first."""
 
-    removed: Named = field(default_factory=Named)
-    failed: Named = field(default_factory=Named)
+    removed: Named[str] = field(default_factory=Named)
+    failed: Named[str] = field(default_factory=Named)
     reason: str = ""
 
 
@@ -70,6 +77,7 @@ class Prune:
     """
 
     name = "prune"
+    server = VAULT
 
     def __init__(self, client: VaultClient, roots: Sequence[Root], *, workers: int = 20) -> None:
         self.report = PruneReport()
@@ -85,7 +93,7 @@ class Prune:
         root, path = locate(self._roots, secret.path)
         result = await self._client.delete(root.mount, path)
         if isinstance(result, Refused):
-            self.report.failed.note(secret.path)
+            self.report.failed.add(secret.path)
             self.report.reason = self.report.reason or result.reason
         else:
-            self.report.removed.note(secret.path)
+            self.report.removed.add(secret.path)

@@ -1,8 +1,8 @@
 """Which paths an archive has, remembered in a few bytes each.
 
 A set of a million strings takes 150 MB. Here a path is 12 bytes of its BLAKE2b digest, appended to one of 4096 flat
-buckets: 16 MB for a million, no sorting, and a look-up is one search through 3 KB. A set of a million says wrongly
-that it holds a path once in 10^22 questions, and the harm would be a secret that a prune leaves alone.
+buckets: 16 MB for a million, no sorting, and a look-up is one search through 3 KB. The chance
+of a false positive in a set of a million is 1 in 10^22; it would make a prune leave a secret alone.
 """
 
 from __future__ import annotations

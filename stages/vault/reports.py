@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from ..words import count, one_or_more
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+T = TypeVar("T")
 
 #: Paths that a report names; it counts the others.
 NAMED = 1000
@@ -17,63 +17,67 @@ SERVER_STRINGS = 1000
 
 
 @dataclass
-class ReadReport:
-    """What a ``VaultSource`` did. Lists name ``NAMED`` paths at most.
+class Named(Generic[T]):
+    """A count of secrets or paths, and the first ``NAMED`` of them."""
 
-    ``deleted`` secrets have a deleted or destroyed newest version. ``vanished`` ones were listed and had no value
-    when they were read: deleted in between, or metadata only. ``unreadable`` are pairs of archive path (a folder
-    ends with a slash) and reason. ``heavy`` ones hold more strings than a server takes in one request by default.
-    ``empty_roots`` held nothing at all. ``seconds`` is how long it took.
+    count: int = 0
+    names: list[T] = field(default_factory=list)
+
+    def add(self, name: T) -> None:
+        """Count one, and name it while there is room."""
+        self.count += 1
+        if len(self.names) < NAMED:
+            self.names.append(name)
+
+
+@dataclass
+class ReadReport:
+    """What a ``VaultSource`` did.
+
+    ``deleted`` secrets have a deleted or destroyed newest version, or metadata alone where the archive takes that.
+    ``vanished`` ones were listed and had no value when they were read: deleted in between, or metadata alone.
+    ``unreadable`` are pairs of archive path (a folder ends with a slash) and reason. ``too_many_strings`` names secrets
+    with more strings than a server takes in one request by default. ``empty_roots`` held nothing at all.
+    ``own_secrets`` are the product's own, which were passed over (a folder ends with a slash). ``carries_metadata``:
+    the archive takes metadata as well; None: it could, and the settings leave it out.
     """
 
     read: int = 0
-    bytes: int = 0
     deleted: int = 0
     vanished: int = 0
-    unreadable_count: int = 0
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: Named[tuple[str, str]] = field(default_factory=Named)
     custom_metadata: int = 0
-    heavy_count: int = 0
-    heavy: list[str] = field(default_factory=list)
+    too_many_strings: Named[str] = field(default_factory=Named)
     empty_roots: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    own_secrets: Named[str] = field(default_factory=Named)
+    carries_metadata: bool | None = False
 
     @property
     def seen(self) -> int:
         """How many paths were met, with a value or without."""
-        return self.read + self.deleted + self.vanished + self.unreadable_count
-
-    def note_unreadable(self, path: str, why: str) -> None:
-        """Count a path that could not be read, and name it while there is room."""
-        self.unreadable_count += 1
-        if len(self.unreadable) < NAMED:
-            self.unreadable.append((path, why))
-
-    def note_heavy(self, path: str) -> None:
-        """Count a secret that a server with default settings would not take back, and name it while there is room."""
-        self.heavy_count += 1
-        if len(self.heavy) < NAMED:
-            self.heavy.append(path)
+        return self.read + self.deleted + self.vanished + self.unreadable.count
 
     def warnings(self) -> list[str]:
         """What an operator should know, one sentence each."""
         found = []
-        if self.unreadable_count:
-            found.append(f"{count(self.unreadable_count, 'vault path')} could not be read: {some(self.unreadable)}.")
-        if self.deleted:
+        if self.unreadable.count:
+            paths = count(self.unreadable.count, "vault path")
+            found.append(f"{paths} could not be read: {some(self.unreadable.names)}.")
+        if self.deleted and not self.carries_metadata:
             are = one_or_more(self.deleted, "is not in the archive because its", "are not in the archive because their")
             found.append(f"{count(self.deleted, 'secret')} {are} newest version is deleted.")
-        if self.custom_metadata:
+        if self.custom_metadata and self.carries_metadata is False:
             have = one_or_more(self.custom_metadata, "has", "have")
             found.append(
-                f"{count(self.custom_metadata, 'secret')} {have} custom metadata, which the archive cannot hold."
+                f"{count(self.custom_metadata, 'secret')} {have} custom metadata, "
+                "which an archive of format V1 cannot hold."
             )
-        if self.heavy_count:
-            hold = one_or_more(self.heavy_count, "holds", "hold")
-            example = one_or_more(self.heavy_count, "", "for example ")
+        if many := self.too_many_strings.count:
+            hold = one_or_more(many, "holds", "hold")
+            example = one_or_more(many, "", "for example ") + self.too_many_strings.names[0]
             found.append(
-                f"{count(self.heavy_count, 'secret')} {hold} more than {SERVER_STRINGS:,} strings, "
-                f"{example}{self.heavy[0]}: a restore needs a listener with a higher max_request_json_strings."
+                f"{count(many, 'secret')} {hold} more than {SERVER_STRINGS:,} strings, "
+                f"{example}: a restore needs a listener with a higher max_request_json_strings."
             )
         found += [f"The vault root {root} holds no secret." for root in self.empty_roots]
         return found
@@ -81,30 +85,32 @@ class ReadReport:
 
 @dataclass
 class WriteReport:
-    """What a ``VaultSink`` did. ``written`` counts overwritten and ``created`` ones; ``unchanged`` were equal already.
+    """What a ``VaultSink`` did. ``written`` counts created and overwritten ones; ``unchanged`` were equal already.
 
-    ``failed`` are pairs of archive path and reason, ``NAMED`` of them at most. ``seconds`` is how long it took.
+    ``failed`` are pairs of archive path and reason. ``own_secrets`` are the product's own that an older archive holds:
+    they were left as they are and are not in the total. ``kept`` have a value, and had none when the archive was made.
     """
 
     total: int = 0
     written: int = 0
-    created: int = 0
     unchanged: int = 0
-    failed_count: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def note_failed(self, path: str, why: str) -> None:
-        """Count a secret that could not be written, and name it while there is room."""
-        self.failed_count += 1
-        if len(self.failed) < NAMED:
-            self.failed.append((path, why))
+    failed: Named[tuple[str, str]] = field(default_factory=Named)
+    own_secrets: Named[str] = field(default_factory=Named)
+    kept: Named[str] = field(default_factory=Named)
 
     def warnings(self) -> list[str]:
         """What an operator should know, one sentence each."""
-        if not self.failed_count:
-            return []
-        return [f"{self.failed_count:,} of {count(self.total, 'secret')} could not be written: {some(self.failed)}."]
+        found = []
+        if self.failed.count:
+            of = f"{self.failed.count:,} of {count(self.total, 'secret')}"
+            found.append(f"{of} could not be written: {some(self.failed.names)}.")
+        if number := self.kept.count:
+            have = one_or_more(number, "has a value now and had", "have a value now and had")
+            example = one_or_more(number, "", "for example ") + self.kept.names[0]
+            found.append(
+                f"{count(number, 'secret')} {have} none when the archive was made: what is there stays ({example})."
+            )
+        return found
 
 
 def some(failures: Sequence[tuple[str, str]], most: int = 20) -> str:

@@ -6,41 +6,46 @@ folders on one way down for each worker: memory follows the breadth of the tree,
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import anyio
 
-from ...formats.secret import MAX_SECRET, Secret
-from ..errors import ConfigurationError, VaultForbidden, VaultUnreadable
-from ..words import count
-from . import jsontext
-from .answers import Absent, Deleted, Found, Names, Oversize, ReadResult, Refused
+from ...formats.json import text as jsontext
+from ...formats.secret import MAX_ITEM, MAX_SECRET, Secret
+from ..errors import ConfigurationError, Right, VaultForbidden, VaultUnreadable
+from ..words import VAULT, count
+from .kv.answers import Absent, Deleted, Found, Names, Oversize, ReadResult, Refused
+from .kv.client import SMALL, VaultClient
+from .kv.roots import Root, check_roots, owner, owns, unusable
+from .kv.values import Values
 from .reports import SERVER_STRINGS, ReadReport, some
-from .roots import Root, check_roots, owner, unusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from ...formats.secret import Metadata
     from ...pipeline.engine import Outlet
-    from .client import VaultClient
-
-#: Largest value, in bytes, that every worker may hold at once; larger ones are read one at a time.
-SMALL = 1024 * 1024
+    from .metadata.gather import Gather
 
 
 @dataclass
 class _Folder:
-    """A folder that was listed, and the names in it that nobody took yet."""
+    """A folder that was listed, and the names in it that no worker took yet.
+
+    ``metadata`` is that of the secrets in it which have some, None where it is not known.
+    """
 
     root: Root
     path: str
     names: Names
+    metadata: dict[str, Metadata] | None = None
 
 
 class VaultSource:
     """Sends every secret below the roots, in any order. ``report`` is complete after the run.
+
+    The product's ``own`` (see ``VaultSettings``) are passed over. ``gather`` completes each with what the vault keeps
+    besides its value.
 
     Raises ``VaultUnreadable`` at the end when some paths could not be read, unless ``allow_unreadable``;
     ``VaultForbidden`` when a root cannot be listed or nothing could be read; ``ConfigurationError`` when a secret's
@@ -48,29 +53,45 @@ class VaultSource:
     """
 
     name = "vault"
+    server = VAULT
 
     def __init__(
-        self, client: VaultClient, roots: Sequence[Root], *, workers: int = 20, allow_unreadable: bool = False
+        self,
+        client: VaultClient,
+        roots: Sequence[Root],
+        *,
+        workers: int = 20,
+        allow_unreadable: bool = False,
+        own: Sequence[str] = (),
+        gather: Gather | None = None,
     ) -> None:
         check_roots(roots)
-        self.report = ReadReport()
+        self.report = ReadReport(carries_metadata=gather is not None)
         self.senders = workers
+        #: Bytes: a small secret for each worker, and one large one.
+        self.in_hand = workers * SMALL + MAX_ITEM
         #: Bytes: an answer and the value cut out of it, for each worker, and one large one.
         self.working_set = 2 * (workers * SMALL + MAX_SECRET)
         self._client = client
         self._roots = tuple(roots)
         self._allow_unreadable = allow_unreadable
+        self._own = tuple(own)
+        self._gather = gather
+        if (
+            gather is not None and gather.reads_older
+        ):  # one with large older versions, besides the one that is large itself
+            self.in_hand += MAX_ITEM
+            self.working_set += 2 * MAX_SECRET
         self._folders: list[_Folder] = []
         self._busy = 0
         self._waiting = 0
         self._forbidden = 0
         self._denied: Root | None = None
         self._wake = anyio.Event()
-        self._one_large = anyio.Lock()
+        self._values = Values(client)
 
     async def __call__(self, out: Outlet[Secret]) -> None:
         """Walk every root."""
-        started = monotonic()
         for root in self._roots:
             seen = self.report.seen
             await self._list(root, root.folder, top=True)
@@ -79,25 +100,28 @@ class VaultSource:
                     workers.start_soon(self._work, out)
             if seen == self.report.seen:
                 self.report.empty_roots.append(str(root))
-        self.report.seconds = monotonic() - started
-        await self._judge()
+        await self._check_unreadable()
 
-    async def _judge(self) -> None:
-        report = self.report
-        if not report.unreadable_count or self._allow_unreadable:
+    async def _check_unreadable(self) -> None:
+        unreadable = self.report.unreadable
+        if not unreadable.count or self._allow_unreadable:
             return
-        grant = "Look into the vault's log"
+        grant, rights = "Look into the vault's log", tuple[Right, ...]()
         if self._denied is not None:
             data = "data/" if await self._client.kv_version(self._denied.mount) == 2 else ""
-            grant = f"Grant read on {self._denied.mount}/{data}{self._denied.folder}*"
-        if self._forbidden == report.unreadable_count and not report.read:
+            rights = (Right("read", f"{self._denied.mount}/{data}{self._denied.folder}*"),)
+            grant = f"Grant {rights[0]}"
+        if self._forbidden == unreadable.count and not self.report.read:
             raise VaultForbidden(
-                f"The token may list secrets but read none: {some(report.unreadable)}.", hint=f"{grant}."
+                f"The token may list secrets but read none: {some(unreadable.names)}.",
+                hint=f"{grant}.",
+                rights=rights,
             )
         raise VaultUnreadable(
-            f"{count(report.unreadable_count, 'vault path')} could not be read: {some(report.unreadable)}.",
+            f"{count(unreadable.count, 'vault path')} could not be read: {some(unreadable.names)}.",
             hint=f"{grant}, or allow unreadable paths and accept a backup without them.",
-            paths=tuple(path for path, _ in report.unreadable),
+            rights=rights,
+            paths=tuple(path for path, _ in unreadable.names),
         )
 
     # Workers --------------------------------------------------------------------------------------------------
@@ -106,23 +130,25 @@ class VaultSource:
         while True:
             while (taken := self._take()) is None:
                 if not self._busy:
-                    self._rouse()  # the others wait in vain
+                    self._wake_all()  # nothing more will come
                     return
                 self._waiting += 1
                 await self._wake.wait()
-            root, path = taken
+            folder, path = taken
             self._busy += 1
             try:
                 if path.endswith("/"):
-                    await self._list(root, path)
+                    await self._list(folder.root, path)
+                elif self._gather is None:
+                    await self._read(folder.root, path, out)
                 else:
-                    await self._read(root, path, out)
+                    await self._read_all(self._gather, folder, path, out)
             finally:
                 self._busy -= 1
                 if self._waiting and (self._folders or not self._busy):
-                    self._rouse()
+                    self._wake_all()
 
-    def _take(self) -> tuple[Root, str] | None:
+    def _take(self) -> tuple[_Folder, str] | None:
         while self._folders:
             folder = self._folders[-1]
             try:
@@ -134,53 +160,79 @@ class VaultSource:
                 self._folders.pop()
             elif why := unusable(name.removesuffix("/")):
                 self._unreadable(folder.root, folder.path + name, why)
+            elif owns(self._own, folder.root.mount, folder.path + name):
+                self.report.own_secrets.add(self._archive_path(folder.root, folder.path + name))
             else:
-                return folder.root, folder.path + name
+                return folder, folder.path + name
         return None
 
-    def _rouse(self) -> None:
+    def _wake_all(self) -> None:
         self._waiting = 0
         self._wake.set()
         self._wake = anyio.Event()
 
     async def _list(self, root: Root, path: str, *, top: bool = False) -> None:
-        names = await self._client.list(root.mount, path)
+        metadata = None
+        if self._gather is None:
+            names = await self._client.list(root.mount, path)
+        else:
+            names, metadata = await self._gather.list(root, path)
         if isinstance(names, Refused):
             if top and names.status == 403:
                 kind = "metadata/" if await self._client.kv_version(root.mount) == 2 else ""
+                right = Right("list", f"{root.mount}/{kind}{path}*")
                 raise VaultForbidden(
                     f"The token may not list the folder {root.mount}/{kind}{path}.",
-                    hint=f"Grant it list on {root.mount}/{kind}{path}*.",
+                    hint=f"Grant it {right}.",
+                    rights=(right,),
                 )
             self._unreadable(root, path, names.reason, forbidden=names.status == 403)
             return
-        self._folders.append(_Folder(root, path, names))
+        self._folders.append(_Folder(root, path, names, metadata))
 
     async def _read(self, root: Root, path: str, out: Outlet[Secret]) -> None:
-        result = await self._client.read(root.mount, path, limit=SMALL)
-        if not isinstance(result, Oversize):
-            await self._pass_on(root, path, result, out)
-            return
-        # One at a time, so that twenty of them do not meet in memory. The lock is this source's own, and nothing
-        # downstream ever asks for it; no connection is held meanwhile.
-        async with self._one_large:
-            await self._pass_on(root, path, await self._client.read(root.mount, path), out)
+        async with self._values.read(
+            root.mount, path
+        ) as result:  # nothing downstream asks for the lock that it may hold
+            await self._pass_on(root, path, result, out.send)
 
-    async def _pass_on(self, root: Root, path: str, result: ReadResult, out: Outlet[Secret]) -> None:
+    async def _read_all(self, gather: Gather, folder: _Folder, path: str, out: Outlet[Secret]) -> None:
+        async with self._values.read(folder.root.mount, path) as result:
+            if isinstance(result, Deleted | Absent):
+                await self._read_gone(gather, folder, path, result, out)
+            elif isinstance(result, Found):
+
+                async def send(secret: Secret) -> None:
+                    await gather.complete(folder.root.mount, path, secret, result, folder.metadata, out.send)
+
+                await self._pass_on(folder.root, path, result, send)
+            else:
+                await self._pass_on(folder.root, path, result, out.send)
+
+    async def _read_gone(
+        self, gather: Gather, folder: _Folder, path: str, result: Deleted | Absent, out: Outlet[Secret]
+    ) -> None:
+        name = self._own_path(folder.root, path)
+        known = await gather.without_value(folder.root.mount, path, name, result, folder.metadata, out.send)
+        self.report.deleted += known
+        self.report.vanished += not known
+
+    async def _pass_on(
+        self, root: Root, path: str, result: ReadResult, send: Callable[[Secret], Awaitable[None]]
+    ) -> None:
         report = self.report
         match result:
             case Found():
-                name = self._archive_path(root, path)
-                if owner(self._roots, name) is not root:
-                    raise ConfigurationError(
-                        f"The secret {root.mount}/{path} has the archive path {name!r}, which belongs to another root.",
-                        hint="Choose a prefix for that root which no folder of this one has.",
-                    )
+                name = self._own_path(root, path)
                 report.read += 1
-                report.bytes += len(result.value)
                 report.custom_metadata += result.has_custom_metadata
-                self._weigh(name, result.value)
-                await out.send(Secret(name, result.value))
+                # A string has two quotes: counting those first is quick, and enough for nearly all.
+                if (
+                    result.value.count(b'"') > 2 * SERVER_STRINGS - 16
+                    and jsontext.strings(result.value) > SERVER_STRINGS - 8
+                ):
+                    report.too_many_strings.add(name)
+                await send(Secret(name, result.value))
             case Deleted():
                 report.deleted += 1
             case Absent():
@@ -190,16 +242,20 @@ class VaultSource:
             case Refused():
                 self._unreadable(root, path, result.reason, forbidden=result.status == 403)
 
+    def _own_path(self, root: Root, path: str) -> str:
+        name = self._archive_path(root, path)
+        if owner(self._roots, name) is not root:
+            raise ConfigurationError(
+                f"The secret {root.mount}/{path} has the archive path {name!r}, which belongs to another root.",
+                hint="Choose a prefix for that root which no folder of this one has.",
+            )
+        return name
+
     def _archive_path(self, root: Root, path: str) -> str:
         return root.prefix + path[len(root.folder) :]
 
-    def _weigh(self, name: str, value: bytes) -> None:
-        # A string has two quotes: counting those first is quick, and enough for nearly all.
-        if value.count(b'"') > 2 * SERVER_STRINGS - 16 and jsontext.strings(value) > SERVER_STRINGS - 8:
-            self.report.note_heavy(name)
-
     def _unreadable(self, root: Root, path: str, why: str, *, forbidden: bool = False) -> None:
-        self.report.note_unreadable(self._archive_path(root, path), why)
+        self.report.unreadable.add((self._archive_path(root, path), why))
         if forbidden:
             self._forbidden += 1
             self._denied = self._denied or root

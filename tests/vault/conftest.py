@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kleidia_backup.service.demo.servers import OpenBaoServer
+from kleidia_backup.demo.servers.together import OpenBaoServer
 
 from .stub import StubVault
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from kleidia_backup.service.demo.servers import OpenBaoServer
-from kleidia_backup.stages.vault.settings import Auth, Root, TokenAuth, VaultSettings
+from kleidia_backup.demo.servers.together import OpenBaoServer
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.settings import Auth, Root, TokenAuth, VaultSettings
 
 #: A misbehaviour: looks at a request and answers it, or leaves it to the vault by None.
 Fault = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
@@ -30,6 +31,24 @@ def settings(server: OpenBaoServer | StubVault, *roots: Root, auth: Auth | None 
         roots or (Root("", "secret"),),
         **(quick | more),
     )
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What a client did; ``paused`` is how long the back-off kept everybody waiting, in seconds."""
+
+    requests: int
+    retries: int
+    paused: float
+    logins: int
+    renewals: int
+
+
+def counters(client: VaultClient) -> Counters:
+    """The counters of a client, now."""
+    transport, tokens = client._transport, client._tokens
+    backoff = transport.backoff
+    return Counters(transport.requests, backoff.retries, backoff.paused, tokens.logins, tokens.renewals)
 
 
 @dataclass

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
-from kleidia_backup.stages.vault.check import check_vault
-from kleidia_backup.stages.vault.client import VaultClient
-from kleidia_backup.stages.vault.settings import Root, TokenAuth
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
+from kleidia_backup.stages.vault.kv.check import check_vault
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.settings import Root, TokenAuth
 
 from .conftest import Policies
 from .stub import settings
@@ -22,7 +22,7 @@ async def missing(
 ) -> list[str]:
     """What a token lacks."""
     async with VaultClient(settings(server, *roots, auth=TokenAuth(token))) as client:
-        return await check_vault(client, roots, restore=restore, undo=undo)
+        return [str(right) for right in await check_vault(client, roots, restore=restore, undo=undo)]
 
 
 async def test_the_root_token_lacks_nothing(openbao_server: OpenBaoServer, kv: KvMount) -> None:

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
+from kleidia_backup.formats.json import text as jsontext
 from kleidia_backup.stages.errors import ConfigurationError, VaultForbidden, VaultMountMissing
-from kleidia_backup.stages.vault import jsontext
-from kleidia_backup.stages.vault.answers import (
+from kleidia_backup.stages.vault.kv.answers import (
     Absent,
     Conflict,
     Deleted,
@@ -21,11 +21,11 @@ from kleidia_backup.stages.vault.answers import (
     Written,
     read_names,
 )
-from kleidia_backup.stages.vault.client import VaultClient
-from kleidia_backup.stages.vault.settings import Root, TokenAuth
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.settings import Root, TokenAuth
 
 from .conftest import Policies
-from .stub import settings
+from .stub import counters, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -200,7 +200,7 @@ async def test_a_large_value(client: VaultClient, kv: KvMount) -> None:
     refused = await client.write(kv.path, "larger", json.dumps({"a": "x" * 2_000_000}).encode(), cas=0)
     assert isinstance(refused, Refused)
     assert "too large" in refused.reason
-    assert client.stats.retries == 0
+    assert counters(client).retries == 0
 
 
 async def test_more_strings_than_the_listener_takes(client: VaultClient, kv: KvMount) -> None:

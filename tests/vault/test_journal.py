@@ -15,18 +15,18 @@ import anyio
 import pytest
 from aiohttp import web
 
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
 from kleidia_backup.formats.secret import Secret
 from kleidia_backup.pipeline.engine.testing import run_sink
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.stages.errors import Busy, ConfigurationError, UnfinishedRestore
-from kleidia_backup.stages.vault import journal as journals
-from kleidia_backup.stages.vault import journal_files
-from kleidia_backup.stages.vault.client import VaultClient
-from kleidia_backup.stages.vault.journal import Journal, dismiss, unfinished
-from kleidia_backup.stages.vault.journal_files import state_directory
-from kleidia_backup.stages.vault.journal_records import Entry
-from kleidia_backup.stages.vault.settings import Root, TokenAuth, VaultSettings
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.settings import Root, TokenAuth, VaultSettings
 from kleidia_backup.stages.vault.sink import Change, VaultSink
+from kleidia_backup.stages.vault.undo import journal as journals
+from kleidia_backup.stages.vault.undo import journal_files
+from kleidia_backup.stages.vault.undo.journal import Journal, dismiss, unfinished
+from kleidia_backup.stages.vault.undo.journal_files import state_directory
+from kleidia_backup.stages.vault.undo.journal_records import Entry
 
 from .stub import StubVault, settings
 
@@ -300,10 +300,10 @@ async def test_a_line_that_was_being_written_is_of_a_write_that_was_not_sent(sta
     journal = Journal.resume(state)
     assert journal.path.read_bytes() == whole
     (entry,) = journal.entries(0, 1)
-    journal.leave(entry, "because")
+    journal.record_left(entry, "because")
     (again,) = journal.entries(0, 1)
     assert again == entry
-    journal.settle(entry)
+    journal.record_put_back(entry)
     assert journal.entries(0, 1) == []
     journal.close()
     assert unfinished(state) is None
@@ -366,6 +366,7 @@ async def test_a_journal_that_others_may_write_is_not_followed(state: Path, bits
         (b'nonsense\n["write","m","p",2,0,false,1.0]\n', "not a journal that this version knows"),
         (b'{}\n["write","m","p",2,0,false,1.0]\n\0\0\0\n', "Line 3 of .* is damaged"),
         (b'{}\n["burnt","m","p"]\n', "Line 2 of .* is damaged"),
+        (b'{}\n["write","m","\xff",2,0,false,1.0]\n', "Line 2 of .* is damaged"),
     ],
 )
 async def test_a_journal_that_cannot_be_read_is_named(state: Path, text: bytes, match: str) -> None:

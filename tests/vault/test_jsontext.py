@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kleidia_backup.stages.vault import jsontext
+from kleidia_backup.formats.json import text as jsontext
 
 VALUES = st.recursive(
     st.none()

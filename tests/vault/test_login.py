@@ -15,23 +15,16 @@ import hvac  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from aiohttp import web
 
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
 from kleidia_backup.pipeline.engine.testing import collect
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.stages.errors import ConfigurationError, VaultError, VaultForbidden, VaultUnreachable
-from kleidia_backup.stages.vault.answers import Found, Refused
-from kleidia_backup.stages.vault.client import Stats, VaultClient
-from kleidia_backup.stages.vault.settings import (
-    AppRoleAuth,
-    Auth,
-    KubernetesAuth,
-    Root,
-    TokenAuth,
-    UserpassAuth,
-)
+from kleidia_backup.stages.vault.kv.answers import Found, Refused
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.settings import AppRoleAuth, Auth, KubernetesAuth, Root, TokenAuth, UserpassAuth
 from kleidia_backup.stages.vault.source import VaultSource
 
 from .conftest import Policies
-from .stub import StubVault, settings
+from .stub import Counters, StubVault, counters, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -293,13 +286,13 @@ async def test_a_missing_right_is_not_a_dead_token(
         result = await client.write(kv.path, "x", b"{}", cas=0)
         assert isinstance(result, Refused)
         assert result.status == 403
-        assert client.stats.logins == 1
+        assert counters(client).logins == 1
 
 
 # Lifetime --------------------------------------------------------------------------------------------------------
 
 
-async def reading(server: OpenBaoServer, kv: KvMount, auth: Auth, seconds: float) -> tuple[Stats, set[str]]:
+async def reading(server: OpenBaoServer, kv: KvMount, auth: Auth, seconds: float) -> tuple[Counters, set[str]]:
     """Read for a while without ever being refused; returns what the client did and the tokens it used."""
     tokens = set()
     async with VaultClient(settings(server, Root("", kv.path), auth=auth)) as client:
@@ -308,7 +301,7 @@ async def reading(server: OpenBaoServer, kv: KvMount, auth: Auth, seconds: float
             tokens.add(client._tokens.token)
             assert isinstance(await client.read(kv.path, "x"), Found)
             await asyncio.sleep(0.05)
-        return client.stats, tokens
+        return counters(client), tokens
 
 
 async def test_tokens_live_as_long_as_the_job(
@@ -338,7 +331,7 @@ async def test_twenty_refused_workers_log_in_once(
         openbao_server.request("POST", "auth/token/revoke", {"token": client._tokens.token})
         results = await asyncio.gather(*(client.read(kv.path, f"x{n}") for n in range(20)))
         assert all(isinstance(result, Found) for result in results)
-        assert client.stats.logins == 2
+        assert counters(client).logins == 2
 
 
 async def test_a_login_waits_for_a_vault_that_is_busy(stub: StubVault) -> None:
@@ -357,7 +350,7 @@ async def test_a_login_waits_for_a_vault_that_is_busy(stub: StubVault) -> None:
 
     stub.fault = fault
     async with VaultClient(settings(stub, auth=AppRoleAuth("role", "secret"))) as client:
-        assert client.stats.retries == 3
+        assert counters(client).retries == 3
     assert stub.seen[-1][2] == "auth/token/revoke-self"
 
 

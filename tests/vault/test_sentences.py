@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from kleidia_backup.pipeline.plan_findings import Findings
-from kleidia_backup.pipeline.plan_report import VaultPlan
-from kleidia_backup.stages.vault.backoff import Kind, Trouble
-from kleidia_backup.stages.vault.journal import Unfinished
+from kleidia_backup.pipeline.reports.findings import Findings
+from kleidia_backup.pipeline.reports.plan import VaultPlan
+from kleidia_backup.stages.vault.kv.backoff import Kind, Trouble
 from kleidia_backup.stages.vault.reports import ReadReport, WriteReport
+from kleidia_backup.stages.vault.undo.journal import Unfinished
 from kleidia_backup.stages.words import count
 
 _HIGHER = "a restore needs a listener with a higher max_request_json_strings."
@@ -25,8 +25,8 @@ def test_a_number_of_things(number: int, said: str) -> None:
 def _read(number: int) -> list[str]:
     report = ReadReport(deleted=number, custom_metadata=number)
     for each in range(number):
-        report.note_unreadable(f"closed/{each}", "permission denied")
-        report.note_heavy(f"heavy/{each}")
+        report.unreadable.add((f"closed/{each}", "permission denied"))
+        report.too_many_strings.add(f"heavy/{each}")
     return report.warnings()
 
 
@@ -35,7 +35,7 @@ def test_one_of_each_in_a_backup() -> None:
     assert _read(1) == [
         "1 vault path could not be read: closed/0 (permission denied).",
         "1 secret is not in the archive because its newest version is deleted.",
-        "1 secret has custom metadata, which the archive cannot hold.",
+        "1 secret has custom metadata, which an archive of format V1 cannot hold.",
         f"1 secret holds more than 1,000 strings, heavy/0: {_HIGHER}",
     ]
 
@@ -45,7 +45,7 @@ def test_two_of_each_in_a_backup() -> None:
     assert _read(2) == [
         "2 vault paths could not be read: closed/0, closed/1 (permission denied).",
         "2 secrets are not in the archive because their newest version is deleted.",
-        "2 secrets have custom metadata, which the archive cannot hold.",
+        "2 secrets have custom metadata, which an archive of format V1 cannot hold.",
         f"2 secrets hold more than 1,000 strings, for example heavy/0: {_HIGHER}",
     ]
 
@@ -53,7 +53,7 @@ def test_two_of_each_in_a_backup() -> None:
 def test_one_secret_of_a_restore() -> None:
     """The warning of a restore, the dry run's blocker and the error of an unfinished one agree with one."""
     report = WriteReport(total=1)
-    report.note_failed("closed", "permission denied")
+    report.failed.add(("closed", "permission denied"))
     assert report.warnings() == ["1 of 1 secret could not be written: closed (permission denied)."]
     findings = Findings()
     plan = VaultPlan(

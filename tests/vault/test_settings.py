@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from kleidia_backup.stages.errors import ConfigurationError
-from kleidia_backup.stages.vault.roots import check_roots, locate, owner
-from kleidia_backup.stages.vault.settings import AppRoleAuth, Root, TokenAuth, UserpassAuth, VaultSettings
+from kleidia_backup.stages.vault.kv.roots import check_roots, locate, owner
+from kleidia_backup.stages.vault.kv.settings import AppRoleAuth, Root, TokenAuth, UserpassAuth, VaultSettings
 
 ROOTS = (Root("", "secret", "kleidia"), Root("yubikeys/", "yubikeys"))
 

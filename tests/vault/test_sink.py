@@ -10,17 +10,18 @@ import anyio
 import pytest
 from aiohttp import web
 
-from kleidia_backup.formats.secret import Secret
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
+from kleidia_backup.formats.secret import Secret, Version
 from kleidia_backup.pipeline.engine.testing import check_cancellation, run_sink
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.stages.errors import ConfigurationError, VaultError, VaultMountMissing, VaultThreshold
-from kleidia_backup.stages.vault.client import VaultClient
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.settings import Root, TokenAuth
+from kleidia_backup.stages.vault.metadata.bring_back import BringBack
 from kleidia_backup.stages.vault.reports import WriteReport
-from kleidia_backup.stages.vault.settings import Root, TokenAuth
-from kleidia_backup.stages.vault.sink import Change, Journal, VaultSink
+from kleidia_backup.stages.vault.sink import Change, VaultSink, WriteJournal
 
 from .conftest import Policies
-from .stub import StubVault, settings
+from .stub import StubVault, counters, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +38,7 @@ async def restore(
     secrets: list[Secret],
     *roots: Root,
     token: str = "",
-    journal: Journal | None = None,
+    journal: WriteJournal | None = None,
 ) -> WriteReport:
     """Write secrets below the roots."""
     auth = TokenAuth(token) if token else None
@@ -72,7 +73,7 @@ async def test_a_restore_writes_what_differs(openbao_server: OpenBaoServer, kv_m
         ],
         Root("", kv.path),
     )
-    assert (report.written, report.created, report.unchanged, report.failed_count) == (3, 2, 1, 0)
+    assert (report.written, report.unchanged, report.failed.count) == (3, 1, 0)
     assert report.warnings() == []
     assert kv.all() == {
         "same": {"a": 1, "b": "<&>"},
@@ -82,13 +83,13 @@ async def test_a_restore_writes_what_differs(openbao_server: OpenBaoServer, kv_m
         "new/er": {"a": 4},
     }
     if version == 2:
-        assert (newest(kv, "same"), newest(kv, "changed")) == (1, 2)
+        assert [newest(kv, name) for name in ("same", "changed", "new", "new/er")] == [1, 2, 1, 1]
 
 
 async def test_a_second_restore_writes_nothing(openbao_server: OpenBaoServer, kv: KvMount) -> None:
     """Restoring what is already there spends no version."""
     secrets = [secret(f"{n % 7}/{n}", {"n": n, "pi": 3.14}) for n in range(100)]
-    assert (await restore(openbao_server, secrets, Root("", kv.path))).created == 100
+    assert (await restore(openbao_server, secrets, Root("", kv.path))).written == 100
     again = await restore(openbao_server, secrets, Root("", kv.path))
     assert (again.unchanged, again.written) == (100, 0)
 
@@ -103,7 +104,7 @@ async def test_restore_to_other_places(openbao_server: OpenBaoServer, kv_mount: 
 
 
 async def test_deleted_secrets_come_back(openbao_server: OpenBaoServer, kv: KvMount) -> None:
-    """A soft-deleted, a destroyed and a metadata-only key get a new version, and are counted as created."""
+    """A soft-deleted, a destroyed and a metadata-only key get a new version, and are counted as written."""
     kv.put("deleted", {"a": 1})
     kv.put("destroyed", {"a": 1})
     kv.server.request("DELETE", f"{kv.path}/data/deleted")
@@ -111,7 +112,7 @@ async def test_deleted_secrets_come_back(openbao_server: OpenBaoServer, kv: KvMo
     kv.server.request("POST", f"{kv.path}/metadata/bare", {"custom_metadata": {"owner": "me"}})
     names = ("deleted", "destroyed", "bare")
     report = await restore(openbao_server, [secret(name, {"a": 1}) for name in names], Root("", kv.path))
-    assert report.created == 3
+    assert report.written == 3
     assert kv.all() == {name: {"a": 1} for name in names}
 
 
@@ -120,7 +121,7 @@ async def test_a_mount_that_requires_cas(openbao_server: OpenBaoServer, kv: KvMo
     kv.put("x", {"a": 1})
     kv.server.request("POST", f"{kv.path}/config", {"cas_required": True})
     report = await restore(openbao_server, [secret("x", {"a": 2}), secret("y", {})], Root("", kv.path))
-    assert (report.written, report.failed_count) == (2, 0)
+    assert (report.written, report.failed.count) == (2, 0)
 
 
 async def test_long_numbers(openbao_server: OpenBaoServer, kv_mount: Mounter) -> None:
@@ -145,8 +146,8 @@ async def test_below_half_is_a_warning(openbao_server: OpenBaoServer, kv: KvMoun
     )
     secrets = [secret(f"closed/{n}" if n < 49 else f"open/{n}", {"n": n}) for n in range(100)]
     report = await restore(openbao_server, secrets, Root("", kv.path), token=token)
-    assert (report.written, report.failed_count) == (51, 49)
-    assert sorted(path for path, _ in report.failed) == sorted(f"closed/{n}" for n in range(49))
+    assert (report.written, report.failed.count) == (51, 49)
+    assert sorted(path for path, _ in report.failed.names) == sorted(f"closed/{n}" for n in range(49))
     (warning,) = report.warnings()
     assert "49 of 100 secrets could not be written: closed/" in warning
     assert "permission denied" in warning
@@ -180,7 +181,7 @@ async def test_what_a_server_does_not_take(openbao_server: OpenBaoServer, kv: Kv
         secret("tab\t", {}),
     ]
     report = await restore(openbao_server, [*bad, *good], Root("", kv.path))
-    reasons = dict(report.failed)
+    reasons = dict(report.failed.names)
     assert sorted(reasons) == ["large", "many", "tab\t"]
     assert "too large" in reasons["large"]
     assert "maximum number of strings" in reasons["many"]
@@ -300,12 +301,12 @@ async def test_an_empty_root_is_written_without_reading(openbao_server: OpenBaoS
             assert not set(kv.paths()) & {change.path for change in changes}, "written already"
 
     async with VaultClient(settings(openbao_server, Root("", kv.path))) as client:
-        before = client.stats.requests
+        before = counters(client).requests
         sink = VaultSink(client, client.settings.roots, journal=journal)
         await run_sink(sink, [secret(f"s{n}", {"n": n}) for n in range(100)], together=64)
-        assert client.stats.requests - before == 102, "100 writes, one question about the mount, one list"
+        assert counters(client).requests - before == 102, "100 writes, one question about the mount, one list"
     assert told == [64, 36]
-    assert sink.report.created == 100
+    assert sink.report.written == 100
     assert kv.all() == {f"s{n}": {"n": n} for n in range(100)}
     first = Change(kv.path, "s7", 2, 0, existed=False, planned=True)
     assert heard["s7"] == [replace(first, ahead=True), first, replace(first, after=1)]
@@ -322,7 +323,7 @@ async def test_what_somebody_makes_in_an_empty_root_is_compared(openbao_server: 
     secrets = [secret(name, {"n": 1}) for name in ("same", "other", "new")]
     report = await restore(openbao_server, secrets, Root("", kv.path), journal=journal)
     assert kv.all() == {"same": {"n": 1}, "other": {"n": 1}, "new": {"n": 1}}
-    assert (newest(kv, "same"), newest(kv, "other"), report.failed_count) == (1, 2, 0)
+    assert (newest(kv, "same"), newest(kv, "other"), report.failed.count) == (1, 2, 0)
 
 
 # Workers ---------------------------------------------------------------------------------------------------------
@@ -351,3 +352,20 @@ async def test_cancellation_at_every_receive(stub: StubVault) -> None:
         sink = VaultSink(client, client.settings.roots)
         await run_sink(sink, secrets)
         assert sink.report.unchanged == 5
+
+
+async def test_numbers_of_versions_that_no_vault_has_made(openbao_server: OpenBaoServer, kv_mount: Mounter) -> None:
+    """An archive may say that any number of versions lies between two: they are not written, and the newest is."""
+    kv = kv_mount(2)
+    far = 2**53 - 1
+    async with VaultClient(settings(openbao_server, Root("", kv.path))) as client:
+        back = BringBack(client, None)
+        sink = VaultSink(client, client.settings.roots, back=back)
+        older = (Version(1, b'{"n":1}'),)
+        await run_sink(
+            sink, [Secret("far", b'{"n":2}', None, far, older), Secret("gone", b"", None, far, older, gone="deleted")]
+        )
+    assert (sink.report.written, sink.report.failed.count, kv.get("far")) == (2, 0, {"n": 2})
+    assert (newest(kv, "far"), newest(kv, "gone"), kv.get("gone")) == (1, 1, None)
+    left_out = "more than 1,000 between them are not in the archive"
+    assert sorted(back.report.left_out.names) == [("far", left_out), ("gone", left_out)]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
 from aiohttp import web
 
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
 from kleidia_backup.formats.secret import MAX_SECRET, Secret
 from kleidia_backup.pipeline.engine import Pipeline
 from kleidia_backup.pipeline.engine.testing import ListSink, check_cancellation, collect
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.stages.errors import ConfigurationError, VaultForbidden, VaultMountMissing, VaultUnreadable
-from kleidia_backup.stages.vault.client import VaultClient
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.settings import Root, TokenAuth
+from kleidia_backup.stages.vault.kv.transport import Call, Transport
+from kleidia_backup.stages.vault.metadata.gather import Gather
 from kleidia_backup.stages.vault.reports import ReadReport
-from kleidia_backup.stages.vault.settings import Root, TokenAuth
 from kleidia_backup.stages.vault.source import VaultSource
 
 from .conftest import Policies
@@ -49,7 +53,7 @@ async def test_a_tree(openbao_server: OpenBaoServer, kv_mount: Mounter, version:
         kv.put(path, value)
     found, report = await backup(openbao_server, Root("", kv.path))
     assert found == expected
-    assert report.bytes == sum(len(json.dumps(value, separators=(",", ":"))) for value in expected.values())
+    assert report.read == len(expected)
     assert report.warnings() == []
 
 
@@ -93,7 +97,7 @@ async def test_secrets_with_very_many_strings_are_named(
         "numbers": (1, json.dumps({f"k{n}": n for n in range(600)})),
     }
     _, report = await backup(stub, Root("", "secret"))
-    assert report.heavy == ["heavy"]
+    assert report.too_many_strings.names == ["heavy"]
     assert "max_request_json_strings" in report.warnings()[0]
 
 
@@ -120,7 +124,7 @@ async def test_forbidden_paths_fail_the_backup(openbao_server: OpenBaoServer, kv
 
     found, report = await backup(openbao_server, Root("", kv.path), token=token, allow_unreadable=True)
     assert sorted(found) == ["a", "b/open"]
-    assert report.unreadable_count == 2
+    assert report.unreadable.count == 2
     assert "b/closed" in report.warnings()[0]
 
 
@@ -174,7 +178,7 @@ async def test_names_that_cannot_be_asked_for(stub: StubVault) -> None:
     stub.fault = fault
     found, report = await backup(stub, Root("", "secret"), allow_unreadable=True)
     assert sorted(found) == ["good"]
-    assert sorted(path for path, _ in report.unreadable) == ["", ".", "..", "../"]
+    assert sorted(path for path, _ in report.unreadable.names) == ["", ".", "..", "../"]
 
 
 async def test_many_unreadable_paths_are_counted_and_some_named(
@@ -190,7 +194,7 @@ async def test_many_unreadable_paths_are_counted_and_some_named(
     stub.fault = fault
     found, report = await backup(stub, Root("", "secret"), allow_unreadable=True)
     assert found == {}
-    assert (report.unreadable_count, len(report.unreadable)) == (80, 30)
+    assert (report.unreadable.count, len(report.unreadable.names)) == (80, 30)
     assert len(report.warnings()[0]) < 1000
 
 
@@ -205,7 +209,7 @@ async def test_large_secrets_come_one_at_a_time(stub: StubVault) -> None:
         source = VaultSource(client, client.settings.roots, allow_unreadable=True)
         secrets = await everything(source)
     assert sorted(secret.path for secret in secrets) == ["large0", "large1", "large2", "small"]
-    assert source.report.unreadable == [("huge", "it is larger than 8 MiB")]
+    assert source.report.unreadable.names == [("huge", "it is larger than 8 MiB")]
 
 
 async def everything(source: VaultSource) -> list[Secret]:
@@ -261,3 +265,33 @@ async def test_cancellation_at_every_send(stub: StubVault) -> None:
         count = await check_cancellation(lambda: VaultSource(client, client.settings.roots, workers=3))
         assert count >= 5
         assert len(await collect(VaultSource(client, client.settings.roots))) == 5
+
+
+async def test_requests_with_metadata(
+    kv: KvMount, openbao_server: OpenBaoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One for each folder with secrets, which says their metadata too, and none about that of sub-folders."""
+    for number in range(40):
+        kv.put(f"{number:02}/piv", {"n": number})
+    openbao_server.request("POST", f"{kv.path}/metadata/07/piv", {"custom_metadata": {"owner": "me"}})
+    asked: Counter[str] = Counter()
+    once = Transport.once
+
+    async def counted(self: Transport, call: Call, token: str) -> Any:
+        kind = call.path.removeprefix(f"{kv.path}/").partition("/")[0]
+        asked[f"LIST {kind}" if call.query else kind] += 1
+        assert not (kind == "detailed-metadata" and call.path.endswith("detailed-metadata/"))
+        return await once(self, call, token)
+
+    workers = 4
+    async with VaultClient(settings(openbao_server, Root("", kv.path, kv_version=2))) as client:
+        monkeypatch.setattr(Transport, "once", counted)
+        gather = Gather(client, versions=1)
+        found = await collect(VaultSource(client, client.settings.roots, workers=workers, gather=gather))
+    monkeypatch.undo()
+    described = {secret.path: secret.metadata.custom_metadata for secret in found if secret.metadata}
+    assert described == {f"{number:02}/piv": {"owner": "me"} if number == 7 else {} for number in range(40)}
+    assert asked["data"] == asked["LIST detailed-metadata"] == 40
+    # The first that are listed at their depth, by all workers at once, and the folder above.
+    assert asked["LIST metadata"] <= 1 + workers
+    assert asked.keys() <= {"data", "LIST detailed-metadata", "LIST metadata", "auth"}

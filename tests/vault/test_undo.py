@@ -12,17 +12,17 @@ import anyio
 import pytest
 from aiohttp import web
 
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
 from kleidia_backup.formats.secret import Secret
 from kleidia_backup.pipeline.engine.testing import run_sink
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.stages.errors import VaultForbidden, VaultUnreachable
-from kleidia_backup.stages.vault import journal as journals
-from kleidia_backup.stages.vault import undo as undoing
-from kleidia_backup.stages.vault.client import VaultClient
-from kleidia_backup.stages.vault.journal import Journal, unfinished
-from kleidia_backup.stages.vault.settings import Root, TokenAuth, VaultSettings
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.settings import Root, TokenAuth, VaultSettings
 from kleidia_backup.stages.vault.sink import Change, VaultSink
-from kleidia_backup.stages.vault.undo import VaultUndo, VaultUndoReport
+from kleidia_backup.stages.vault.undo import journal as journals
+from kleidia_backup.stages.vault.undo import undo as undoing
+from kleidia_backup.stages.vault.undo.journal import Journal, unfinished
+from kleidia_backup.stages.vault.undo.undo import VaultUndo, VaultUndoReport
 
 from .conftest import Policies
 from .stub import StubVault, settings
@@ -96,7 +96,7 @@ async def test_what_was_planned_and_never_sent_is_nobodys_business(
     kv.put("a", {"new": True})  # ours
     kv.put("b", {"mine": True})
     report = await undo(vault, Journal.resume(tmp_path))
-    assert (report.removed, report.unchanged, report.left) == (1, 0, [])
+    assert (report.removed, report.unchanged, report.left.names) == (1, 0, [])
     assert kv.all() == {"b": {"mine": True}}
 
 
@@ -108,12 +108,12 @@ async def test_after_the_machine_went_down_a_planned_write_may_have_been_sent(
     await planned(vault, tmp_path, sent=("a",))
     kv.put("a", {"new": True})
     kv.put("b", {"new": True})
-    monkeypatch.setattr("kleidia_backup.stages.vault.journal_files.boot", lambda: "another")
+    monkeypatch.setattr("kleidia_backup.stages.vault.undo.journal_files.boot", lambda: "another")
     found = unfinished(tmp_path)
     assert found is not None
     assert found.count == 3
     report = await undo(vault, Journal.resume(tmp_path))
-    assert (report.removed, report.unchanged, report.left) == (2, 1, [])
+    assert (report.removed, report.unchanged, report.left.names) == (2, 1, [])
     assert kv.all() == {}
 
 
@@ -153,7 +153,7 @@ async def test_everything_is_as_before(openbao_server: OpenBaoServer, kv: KvMoun
     assert kv.all() == {name: {"new": True} for name in names}
     report = await undo(vault, journal)
     assert kv.all() == before
-    assert (report.put_back, report.removed, report.unchanged, report.left) == (3, 6, 0, [])
+    assert (report.put_back, report.removed, report.unchanged, report.left.names) == (3, 6, 0, [])
     assert metadata(kv, "created") is None
     assert metadata(kv, "bare")["custom_metadata"] == {"owner": "me"}
     assert metadata(kv, "bare2")["max_versions"] == 7
@@ -242,7 +242,7 @@ async def test_what_somebody_else_did_since_is_not_touched(
         "untouched": {"old": "untouched"},
     }
     assert metadata(kv, "created/tagged")["custom_metadata"] == {"owner": "somebody"}
-    assert dict(report.left) == {
+    assert dict(report.left.names) == {
         f"{kv.path}/changed": "somebody else has written it since",
         f"{kv.path}/deleted": "somebody else has deleted it since",
         f"{kv.path}/removed": "somebody else has removed it since",
@@ -250,7 +250,7 @@ async def test_what_somebody_else_did_since_is_not_touched(
         f"{kv.path}/revived": "somebody else has written it since",
     }
     left = [json.loads(line) for line in journal.path.read_text(encoding="utf-8").splitlines() if '"left"' in line]
-    assert {f"{line[1]}/{line[2]}": line[3] for line in left} == dict(report.left)
+    assert {f"{line[1]}/{line[2]}": line[3] for line in left} == dict(report.left.names)
     journal.close()
     remains = unfinished(journal.path.parent)
     assert remains is not None
@@ -275,7 +275,7 @@ async def test_somebody_writes_between_our_look_and_our_write(
 
     monkeypatch.setattr(VaultClient, "read", slow)
     report = await undo(vault, journal)
-    assert report.left == [(f"{kv.path}/{path}", "somebody else has written it since")]
+    assert report.left.names == [(f"{kv.path}/{path}", "somebody else has written it since")]
     assert kv.get(path) == {"by": "somebody"}
     journal.remove()
 
@@ -287,7 +287,7 @@ async def test_a_former_version_that_is_not_kept(openbao_server: OpenBaoServer, 
     vault = settings(openbao_server, Root("", kv.path))
     journal = await restored(vault, "x", "created")
     report = await undo(vault, journal)
-    assert report.left == [(f"{kv.path}/x", "the version that it had, 1, is not kept any more")]
+    assert report.left.names == [(f"{kv.path}/x", "the version that it had, 1, is not kept any more")]
     assert report.removed == 1
     assert kv.all() == {"x": {"new": True}}
     journal.remove()
@@ -301,7 +301,7 @@ async def test_kv_version_1_keeps_nothing(openbao_server: OpenBaoServer, kv_moun
     journal = await restored(vault, "overwritten", "created", "gone")
     one.delete("gone")
     report = await undo(vault, journal)
-    assert dict(report.left) == {
+    assert dict(report.left.names) == {
         f"{one.path}/overwritten": "KV version 1 keeps no versions: the value that it had is gone",
         f"{one.path}/created": (
             "it was created, and KV version 1 does not tell whether somebody else has written it since"
@@ -329,7 +329,7 @@ async def test_writes_without_a_confirmation(openbao_server: OpenBaoServer, kv: 
     journal = edit(Journal.resume(journal.path.parent), lambda line: None if line[0] == "wrote" else line)
     report = await undo(vault, journal)
     assert kv.all() == before
-    assert (report.put_back, report.removed, report.unchanged, report.left) == (1, 1, 2, [])
+    assert (report.put_back, report.removed, report.unchanged, report.left.names) == (1, 1, 2, [])
     journal.remove()
 
 
@@ -346,7 +346,9 @@ async def test_a_write_without_a_confirmation_that_somebody_else_made_later(
 
     journal = edit(journal, long_ago)
     report = await undo(vault, journal)
-    assert dict(report.left) == {f"{kv.path}/{name}": "somebody else has written it since" for name in ("x", "created")}
+    assert dict(report.left.names) == {
+        f"{kv.path}/{name}": "somebody else has written it since" for name in ("x", "created")
+    }
     assert kv.all() == {"x": {"new": True}, "created": {"new": True}}
     journal.remove()
 
@@ -369,10 +371,10 @@ async def test_a_write_that_arrives_late_is_waited_for(
 
     monkeypatch.setattr(anyio, "sleep", arrives)
     report = await undo(vault, journal)
-    assert (report.put_back, report.left) == (1, [])
+    assert (report.put_back, report.left.names) == (1, [])
     assert kv.get("late") == {"old": True}
     assert len(waited) == 1
-    assert 0 < waited[0] <= undoing.SETTLE
+    assert 0 < waited[0] <= undoing.LATE_ARRIVAL
     journal.remove()
 
 
@@ -389,7 +391,7 @@ async def test_a_refused_write_is_not_taken_for_ours(
     report = await undo(settings(openbao_server, Root("", kv.path)), journal)
     assert kv.all() == {"closed/1": {"old": True}, "closed/2": {"by": "somebody"}}
     assert (report.removed, report.unchanged) == (3, 1)
-    assert report.left == [(f"{kv.path}/closed/2", "it has a version that may be somebody else's")]
+    assert report.left.names == [(f"{kv.path}/closed/2", "it has a version that may be somebody else's")]
     journal.remove()
 
 
@@ -408,7 +410,7 @@ async def test_rights_that_are_missing_are_named(
     journal = await restored(vault, "overwritten", "created", "deleted")
     report = await undo(vault, journal)
     assert kv.all() == {"overwritten": {"old": True}, "created": {"new": True}, "deleted": {"new": True}}
-    assert {path for path, why in report.left if "permission denied" in why} == {
+    assert {path for path, why in report.left.names if "permission denied" in why} == {
         f"{kv.path}/created",
         f"{kv.path}/deleted",
     }

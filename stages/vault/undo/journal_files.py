@@ -1,4 +1,4 @@
-"""The state directory: one journal in it, a lock beside it, and who may touch them."""
+"""The state directory: its journal, its lock, and who may change them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..errors import Busy, ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ...errors import Busy, ConfigurationError
 
 JOURNAL, LOCK = "restore.journal", "restore.lock"
 
@@ -37,7 +34,7 @@ def unusable(path: Path, what: str, reason: OSError) -> ConfigurationError:
 
 
 def exists(directory: Path) -> bool:
-    """Whether there is a journal. Raises ``ConfigurationError`` when one may not look."""
+    """Whether there is a journal. Raises ``ConfigurationError`` when it cannot be read."""
     try:
         (directory / JOURNAL).lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -48,9 +45,9 @@ def exists(directory: Path) -> bool:
 
 
 def hold(directory: Path) -> int:
-    """Make the directory if need be, and hold it until the descriptor is closed, even by the end of the process.
+    """Make the directory if need be, and lock it until the descriptor is closed or the process ends.
 
-    Raises ``Busy`` when somebody else does, ``ConfigurationError`` when it cannot be used.
+    Raises ``Busy`` when another process does, ``ConfigurationError`` when it cannot be used.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,7 +72,7 @@ def hold(directory: Path) -> int:
 
 
 def _check_private(directory: Path) -> None:
-    """Refuse a directory in which somebody else could remove or replace a journal."""
+    """Refuse a directory in which another user could remove or replace a journal."""
     found = directory.stat()
     if found.st_uid not in {os.geteuid(), 0} or found.st_mode & 0o022:
         raise ConfigurationError(f"{directory} is not this user's own, or others may write there.", hint=_HINT)
@@ -87,7 +84,7 @@ def create(path: Path, first_line: bytes) -> int:
         path.unlink(missing_ok=True)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.fchmod(file, 0o600)  # whatever the umask
+            os.fchmod(file, 0o600)  # not as the umask says
             append(file, 0, first_line)
             os.fsync(file)
             directory = os.open(path.parent, os.O_RDONLY)
@@ -130,7 +127,7 @@ def append(file: int, size: int, line: bytes) -> None:
 
 
 def boot() -> str:
-    """What this run of the machine is called; empty where there is no such name."""
+    """The boot id of the machine; empty where there is none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):

@@ -11,33 +11,49 @@ import os
 import re
 import socket
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Self
 
 import anyio
 import msgspec
 
-from ...pipeline.engine import in_thread
-from ..errors import Busy, ConfigurationError, UnfinishedRestore
-from ..words import count, one_or_more
+from ....formats.json.broken import BROKEN
+from ....pipeline.engine import in_thread
+from ...errors import Busy, ConfigurationError, UnfinishedRestore
+from ...words import count, one_or_more
 from . import journal_files as files
-from .journal_records import FORMAT, Back, Commit, Entry, Header, Left, Plan, Record, Refused, Write, fold, record_of
+from .journal_records import (
+    FORMAT,
+    Back,
+    Commit,
+    Entry,
+    JournalHeader,
+    Left,
+    Plan,
+    Record,
+    Settings,
+    Write,
+    WriteRefused,
+    fold,
+    record_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from .settings import VaultSettings
-    from .sink import Change
+    from ..kv.settings import VaultSettings
+    from ..metadata.bring_back import Described
+    from ..sink import Change
 
 #: Bytes of the journal whose secrets are in memory at once while it is undone; one secret takes a hundred or two.
 PART = 8 * 1024 * 1024
 
-_SECRET = re.compile(rb'\["[a-z]+",("(?:[^"\\]|\\.)*","(?:[^"\\]|\\.)*")')
+#: The secret of a line, where there is one way to write it.
+_SECRET = re.compile(rb'\["[a-z]+",("[^"\\]*","[^"\\]*")')
 _encode = msgspec.json.Encoder().encode
-_header = msgspec.json.Decoder(Header)
+_header = msgspec.json.Decoder(JournalHeader)
 _record: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Record)
 
 
@@ -82,7 +98,7 @@ def unfinished(state: Path | None = None) -> Unfinished | None:
     except Busy:
         return None
     try:
-        return _look(directory / files.JOURNAL)
+        return _read_unfinished(directory / files.JOURNAL)
     finally:
         os.close(lock)
 
@@ -106,12 +122,12 @@ def dismiss(state: Path | None = None) -> Path:
 
 
 class Journal:
-    """An open journal, which no other process can open meanwhile; a ``VaultSink`` tells it of each write.
+    """An open journal, which no other process can open meanwhile; a ``VaultSink`` passes it each write.
 
     ``writes`` counts them. ``commit`` is set from before PostgreSQL's COMMIT on.
     """
 
-    def __init__(self, path: Path, header: Header, file: int, lock: int) -> None:
+    def __init__(self, path: Path, header: JournalHeader, file: int, lock: int) -> None:
         self.path = path
         self.header = header
         self.writes = 0
@@ -130,7 +146,7 @@ class Journal:
         """
         directory = files.state_directory(state)
         path = directory / files.JOURNAL
-        header = Header(
+        header = JournalHeader(
             archive=archive,
             started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             process=f"{socket.gethostname()}:{os.getpid()}",
@@ -142,7 +158,7 @@ class Journal:
         )
         lock = files.hold(directory)
         try:
-            if left := _look(path):
+            if left := _read_unfinished(path):
                 raise left.error()
             return cls(path, header, files.create(path, _encode(header) + b"\n"), lock)
         except BaseException:
@@ -161,7 +177,7 @@ class Journal:
         path = directory / files.JOURNAL
         lock = files.hold(directory)
         try:
-            found = _look(path)
+            found = _read_unfinished(path)
             if found is None:
                 raise _nothing(directory)
             journal = cls(path, _read_header(path), files.reopen(path), lock)
@@ -189,12 +205,13 @@ class Journal:
             raise ConfigurationError(
                 f"The unfinished restore wrote to another vault, or to other roots of it: {roots} at {where}.",
                 hint="Configure that one, or leave it as it is by `kleidia-backup restore --dismiss`.",
+                remedies=("dismiss",),
             )
 
     # Writing ----------------------------------------------------------------------------------------------------
 
     async def __call__(self, *changes: Change) -> None:
-        """Note what the sink tells: writes before they are sent, and what came of them.
+        """Record writes before they are sent, and their results.
 
         Raises ``ConfigurationError`` when the disk does not take it.
         """
@@ -203,26 +220,32 @@ class Journal:
         must = False
         for change in changes:
             if change.sends:
-                self.writes += 1
+                self.writes += not change.again
                 must = must or not change.planned
             must = must or change.ahead
         if must:
             await self._sync()
 
+    async def describe(self, change: Described) -> None:
+        """Record a change of a key's metadata before it is sent. Raises as ``__call__``."""
+        self._append(Settings(change.mount, change.path, change.before, change.after, change.alone))
+        self.writes += change.alone
+        await self._sync()
+
     async def committing(self, transaction: str, database: str) -> None:
-        """Note that the COMMIT of this transaction is sent next. Raises ``ConfigurationError`` likewise."""
+        """Record that the COMMIT of this transaction is sent next. Raises as ``__call__``."""
         commit = Commit(transaction, database)
         self._append(commit)
         await self._sync()
         self.commit = commit
 
-    def settle(self, entry: Entry) -> None:
-        """Note that a secret is as it was before, unless no write of it happened."""
+    def record_put_back(self, entry: Entry) -> None:
+        """Record that a secret is as it was before, unless no write of it happened."""
         if not entry.refused:
             self._append(Back(entry.mount, entry.path))
 
-    def leave(self, entry: Entry, why: str) -> None:
-        """Note that a secret could not be put back."""
+    def record_left(self, entry: Entry, why: str) -> None:
+        """Record that a secret could not be put back."""
         self._append(Left(entry.mount, entry.path, why))
 
     def _append(self, *records: Record) -> None:
@@ -259,7 +282,7 @@ class Journal:
         for record in _records(self.path, lambda line: parts == 1 or _part(line, parts) == part):
             if not (traced and isinstance(record, Plan)):
                 fold(found, record)
-        return [entry for entry in found.values() if entry.attempts and not entry.settled]
+        return [entry for entry in found.values() if (entry.attempts or entry.settings) and not entry.settled]
 
     # Ending -----------------------------------------------------------------------------------------------------
 
@@ -277,7 +300,7 @@ class Journal:
             self.close()
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release its lock."""
         if not self.closed:
             os.close(self._file)
             os.close(self._lock)
@@ -295,16 +318,17 @@ def _nothing(directory: Path) -> ConfigurationError:
     )
 
 
-def _look(path: Path) -> Unfinished | None:
-    """What a journal that nobody holds says; None when there is none, or when nothing needs to be put back."""
+def _read_unfinished(path: Path) -> Unfinished | None:
+    """The unfinished restore of a journal that no process holds; None when nothing needs to be put back."""
     sent, planned, ended, commit = 0, 0, 0, None
     try:
         files.check_owner(path)
         for record in _records(path):
-            sent += isinstance(record, Write)
+            first = (isinstance(record, Write) and not record.again) or (isinstance(record, Settings) and record.alone)
+            sent += first
             # Each planned write has one line here, whether it was sent or not.
-            planned += isinstance(record, Plan) or (isinstance(record, Write) and not record.planned)
-            ended += isinstance(record, (Refused, Back))
+            planned += isinstance(record, Plan) or (first and not (isinstance(record, Write) and record.planned))
+            ended += isinstance(record, (WriteRefused, Back))
             if isinstance(record, Commit):
                 commit = record
     except FileNotFoundError:
@@ -316,42 +340,50 @@ def _look(path: Path) -> Unfinished | None:
     header = _read_header(path)
     if not (count := (sent if _traced(header) else planned) - ended):
         return None
+    if count < 0:
+        raise ConfigurationError(
+            f"{path} is damaged: it tells of the ends of more writes than were begun.",
+            hint="Look up in the vault what it says of each secret; then dismiss it.",
+        )
     return Unfinished(header.archive, header.started, header.address, count, commit)
 
 
-def _traced(header: Header) -> bool:
+def _traced(header: JournalHeader) -> bool:
     """Whether every write that was sent stands in the file: the machine has not gone down since."""
     return bool(header.boot) and header.boot == files.boot()
 
 
-def _read_header(path: Path) -> Header:
+def _read_header(path: Path) -> JournalHeader:
     try:
         header = _header.decode(next(files.lines(path)))
-    except (StopIteration, msgspec.DecodeError):
+    except (StopIteration, *BROKEN):
         header = None
     if header is None or header.journal != FORMAT:
         raise ConfigurationError(
             f"{path} is not a journal that this version knows.",
             hint="Undo with the version that wrote it, or `kleidia-backup restore --dismiss` and compare the vault.",
+            remedies=("undo", "dismiss"),
         )
     return header
 
 
 def _part(line: bytes, parts: int) -> int:
     """The part of a line, which depends on its secret alone. By its text: most lines are of another one."""
-    found = _SECRET.match(line)
-    return zlib.crc32(found[1]) % parts if found else 0
+    if found := _SECRET.match(line):
+        return zlib.crc32(found[1]) % parts
+    record = _record.decode(line)
+    return 0 if isinstance(record, Commit) else zlib.crc32(_encode((record.mount, record.path))[1:-1]) % parts
 
 
 def _records(path: Path, wanted: Callable[[bytes], bool] = lambda _: True) -> Iterator[Record]:
-    """Everything but the first line. Raises ``ConfigurationError`` for a line that is none of ours."""
+    """Everything but the first line. Raises ``ConfigurationError`` for any other line."""
     lines = files.lines(path)
     next(lines, None)
     for number, line in enumerate(lines, 2):
         try:
             if wanted(line):
                 yield _record.decode(line)
-        except msgspec.DecodeError:
+        except BROKEN:
             raise ConfigurationError(
                 f"Line {number} of {path} is damaged.",
                 hint="Take that line out of the file; what it says of one secret must be looked up in the vault.",

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
-from ..errors import ConfigurationError, VaultError, VaultForbidden, VaultSealed, VaultUnreachable
-from ..retry_after import retry_after
+from ....formats.json.broken import BROKEN
+from ...errors import ConfigurationError, VaultError, VaultForbidden, VaultSealed, VaultUnreachable
+from ...retry_after import retry_after
 from .backoff import Trouble
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: Server errors that no repetition cures: they are about this one secret.
 _LASTING = (b"value being too large", b"could not find version data", b"key too large", b"cannot unmarshal")
+#: There is no such mount; it is versioned and was addressed as if it were not; another version came in between.
+NO_MOUNT, IS_VERSIONED = b"no handler for route", b"Invalid path for a versioned K/V"
+MOVED_ON = b"did not match the current version"
 
 
 class _Errors(msgspec.Struct):
@@ -36,16 +37,27 @@ class Answer:
     body: bytes
     oversize: bool = False
 
+    def says(self, sentence: bytes) -> bool:
+        """Whether it holds a sentence of OpenBao's, or of Vault's."""
+        # text of OpenBao: it has a status that many things have, and no code.
+        return sentence in self.body
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a JSON object from its beginning to its end, as far as it was kept."""
+        body = self.body.strip()
+        return self.oversize or (body[:1], body[-1:]) == (b"{", b"}")
+
     def errors(self) -> str:
         """The server's own words on one line, shortened; empty when it has none."""
         try:
             return " ".join(", ".join(_ERRORS.decode(self.body).errors or ()).split())[:300]
-        except (msgspec.DecodeError, RecursionError):
+        except BROKEN:
             return ""
 
 
-def judge(address: str, answer: Answer, headers: Mapping[str, str]) -> Answer | Trouble:
-    """Tell an answer from trouble that may pass.
+def classify(address: str, answer: Answer, headers: Mapping[str, str]) -> Answer | Trouble:
+    """Distinguish an answer from trouble that may pass.
 
     Raises ``ConfigurationError`` for an address that belongs to something else, ``VaultSealed`` for a server that was
     never initialised, ``VaultForbidden`` for a namespace that an administrator has locked.
@@ -55,7 +67,7 @@ def judge(address: str, answer: Answer, headers: Mapping[str, str]) -> Answer | 
         return Trouble("busy", "answers 429, too many requests", _wait(headers))
     if status == 503:
         return _unavailable(address, answer, headers)
-    if status in {412, 500, 502, 504} and not any(text in answer.body for text in _LASTING):
+    if status in {412, 500, 502, 504} and not any(map(answer.says, _LASTING)):
         return Trouble("error", f"answers {status}: {answer.errors() or 'no reason given'}", _wait(headers))
     if status == 501:
         raise VaultSealed(f"The vault at {address} is not initialised.", hint="Initialise and unseal it first.")
@@ -70,25 +82,25 @@ def judge(address: str, answer: Answer, headers: Mapping[str, str]) -> Answer | 
 
 
 def _unavailable(address: str, answer: Answer, headers: Mapping[str, str]) -> Trouble:
-    if b"locked by an administrator" in answer.body:
+    if answer.says(b"locked by an administrator"):
         raise VaultForbidden(
             f"The vault at {address} has this namespace locked.", hint="Unlock it, or wait until that was done."
         )
-    if b"sealed" in answer.body:
+    if answer.says(b"sealed"):
         return Trouble("sealed", "is sealed", _wait(headers))
     return Trouble("busy", f"answers 503: {answer.errors() or 'no reason given'}", _wait(headers))
 
 
 def _json(address: str, answer: Answer) -> Answer | Trouble:
-    if answer.oversize or (answer.body.lstrip().startswith(b"{") and answer.body.rstrip().endswith(b"}")):
-        if answer.status == 400 and b"Upgrading from non-versioned" in answer.body:
+    if answer.is_whole:
+        if answer.status == 400 and answer.says(b"Upgrading from non-versioned"):
             return Trouble("error", "is still making a mount versioned")
-        if answer.status == 404 and b"namespace not found" in answer.body:
+        if answer.status == 404 and answer.says(b"namespace not found"):
             raise ConfigurationError(
                 f"The vault at {address} has no such namespace.", hint="Correct the configured namespace."
             )
         return answer
-    if answer.status == 400 and b"HTTP request to an HTTPS server" in answer.body:
+    if answer.status == 400 and answer.says(b"HTTP request to an HTTPS server"):
         raise ConfigurationError(
             f"The vault at {address} speaks HTTPS only.", hint="Begin its address with https:// instead."
         )
@@ -127,8 +139,9 @@ def disconnected(address: str, exc: Exception) -> Trouble:
     return Trouble("unreachable", "the connection was closed in the middle")
 
 
+# text of OpenSSL: requests hands on its words, not its class and not its code.
 def check_tls(address: str, text: str, *, verification: bool = False) -> None:
-    """Raise ``VaultUnreachable`` when the text of an error says that TLS cannot work with this server."""
+    """Raise ``VaultUnreachable`` when an error's text means that TLS cannot work with this server."""
     if verification or "CERTIFICATE_VERIFY_FAILED" in text or "CertificateError" in text:
         raise VaultUnreachable(
             f"The certificate of the vault at {address} is not trusted.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple
@@ -11,13 +12,11 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 from .backoff import GaveUp, SharedBackoff, Trouble
-from .troubles import Answer, disconnected, final, judge
+from .troubles import Answer, classify, disconnected, final
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from .settings import VaultSettings
 
 T = TypeVar("T")
@@ -58,6 +57,8 @@ class Transport:
         )
         self._address = settings.address
         self._base = URL(settings.address, encoded=True)
+        self._base_path = self._base.raw_path.rstrip("/")
+        self._root = str(self._base).rstrip("/")
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
 
@@ -86,7 +87,7 @@ class Transport:
         return await self.persist(self.once, call, token)
 
     async def once(self, call: Call, token: str) -> Answer | Trouble:
-        """Send a request once. Raises what ``judge`` and ``disconnected`` raise."""
+        """Send a request once. Raises what ``classify`` and ``disconnected`` raise."""
         self.requests += 1
         try:
             return await self._exchange(call, token)
@@ -107,7 +108,7 @@ class Transport:
             raise final(self._address, exc.trouble, self.backoff.budget) from None
 
     async def insist(self, exchange: Callable[[], Awaitable[T | Trouble]]) -> T:
-        """The same for an exchange without which nothing else can go on: whatever it fails with is an error."""
+        """As ``persist``, for an exchange that everything else needs: any failure is an error."""
         try:
             return await self.persist(exchange)
         except GaveUp as exc:
@@ -116,9 +117,11 @@ class Transport:
     async def _exchange(self, call: Call, token: str) -> Answer | Trouble:
         assert self._session is not None, "the client is used outside its context"
         # As little as can be for each request; aiohttp takes a copy of the session's headers as it begins with one.
-        url = self._base.with_path(f"{self._base.raw_path.rstrip('/')}/v1/{quoted(call.path)}", encoded=True)
+        path = f"/v1/{quoted(call.path)}"
         if call.query:
-            url = URL(f"{url}?{call.query}", encoded=True)
+            url = URL(f"{self._root}{path}?{call.query}", encoded=True)
+        else:
+            url = self._base.with_path(self._base_path + path, encoded=True)
         if self._session.headers.get(_TOKEN) != token:
             self._session.headers[_TOKEN] = token
         data: bytes | BytesIO | None = call.body
@@ -130,7 +133,7 @@ class Transport:
             body = await _body(response, call.limit)
             if body is None:
                 return Answer(response.status, b"", oversize=True)
-            return judge(self._address, Answer(response.status, body), response.headers)
+            return classify(self._address, Answer(response.status, body), response.headers)
 
 
 async def _body(response: aiohttp.ClientResponse, limit: int) -> bytes | None:

@@ -9,20 +9,31 @@ from typing import TypeAlias
 
 import msgspec
 
-from . import jsontext
+from ....formats.json import text as jsontext
+from ....formats.json.broken import BROKEN
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A value, as JSON text exactly as the server wrote it. ``version`` is 0 in KV version 1, which counts none.
 
-    ``created`` is when the server wrote that version, as it says it.
+    ``created`` is the server's time of that version.
     """
 
     value: bytes = field(repr=False)
     version: int = 0
     has_custom_metadata: bool = False
     created: str = field(default="", compare=False)
+    custom_metadata: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def text(self, name: str) -> str:
+        """The text in one field; empty when that is missing, or something else than text."""
+        try:
+            fields = msgspec.json.decode(self.value)
+        except BROKEN:
+            fields = None
+        found = fields.get(name) if isinstance(fields, dict) else None
+        return found if isinstance(found, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,7 @@ class Deleted:
 
     version: int
     destroyed: bool = False
+    custom_metadata: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +57,7 @@ class Oversize:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The server will not do this for this one path, however often it is asked. ``status`` is 0 when it never said."""
+    """The server will not do this for this one path, however often it is asked. ``status`` is 0 without an answer."""
 
     status: int
     reason: str
@@ -60,7 +72,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Somebody else wrote this secret in between; nothing was written."""
+    """Another client wrote this secret in between; nothing was written."""
 
 
 class Names(Iterator[str]):
@@ -77,6 +89,11 @@ class Names(Iterator[str]):
     def none(self) -> bool:
         """Whether there is none at all."""
         return _END.match(self._keys) is not None
+
+    @property
+    def folders_alone(self) -> bool:
+        """Whether all of them are sub-folders; of strange names it may say no."""
+        return _SECRET.search(self._keys) is None
 
     def __next__(self) -> str:
         match = _NAME.match(self._keys, self._at)
@@ -138,6 +155,7 @@ _name = msgspec.json.Decoder(str).decode
 
 _NULL = b"null"
 _NAME = re.compile(rb'[\[, \t\r\n]*+("(?:[^"\\]++|\\.)*+")', re.DOTALL)
+_SECRET = re.compile(rb'[^/]"[ \t\r\n]*[,\]]')
 _END = re.compile(rb"[\[ \t\r\n]*+\]\Z|null\Z")
 _WRAPPED = Refused(200, "a policy demands that this answer be wrapped (min_wrapping_ttl)")
 _STRANGE = Refused(200, "the answer is not what a KV engine says")
@@ -149,24 +167,28 @@ def read_versioned(body: bytes) -> Found | Refused:
         answer = _versioned.decode(body)
     except RecursionError:  # nested deeper than the decoder goes; the server's goes to 10,000
         answer = _deep_versioned(body)
-    except msgspec.DecodeError:
+    except BROKEN:
         return _STRANGE
     if bytes(answer.wrap_info) != _NULL:
         return _WRAPPED
     if answer.data is None or answer.data.metadata is None:
         return _STRANGE
-    metadata = answer.data.metadata
-    return Found(bytes(answer.data.data), metadata.version, bool(metadata.custom_metadata), metadata.created_time)
+    metadata, value = answer.data.metadata, bytes(answer.data.data)
+    if not _is_utf8(value):
+        return _STRANGE
+    custom = metadata.custom_metadata or {}
+    return Found(value, metadata.version, bool(custom), metadata.created_time, custom)
 
 
 def missing(body: bytes) -> Deleted | Absent | Refused:
     """The meaning of status 404: with metadata a deleted version, with an empty list of errors nothing at all."""
     try:
         answer = _versioned.decode(body)
-    except msgspec.DecodeError:
+    except BROKEN:
         return _STRANGE
     if answer.data is not None and answer.data.metadata is not None:
-        return Deleted(answer.data.metadata.version, answer.data.metadata.destroyed)
+        metadata = answer.data.metadata
+        return Deleted(metadata.version, metadata.destroyed, metadata.custom_metadata or {})
     if answer.errors == []:
         return Absent()
     return Refused(404, ", ".join(answer.errors or answer.warnings or ["no reason given"])[:300])
@@ -177,7 +199,7 @@ def _deep_versioned(body: bytes) -> _VersionedAnswer:
         data = jsontext.member(body, "data") or _NULL
         value = jsontext.member(data, "data") or _NULL
         metadata = _metadata.decode(jsontext.member(data, "metadata") or b"{}")
-    except (ValueError, msgspec.DecodeError):
+    except (ValueError, *BROKEN):
         return _VersionedAnswer()
     return _VersionedAnswer(_Versioned(msgspec.Raw(value), metadata))
 
@@ -192,18 +214,26 @@ def read_plain(body: bytes) -> Found | Refused:
             value, wrapped = jsontext.member(body, "data") or _NULL, False
         except ValueError:
             return _STRANGE
-    except msgspec.DecodeError:
+    except BROKEN:
         return _STRANGE
     if wrapped:
         return _WRAPPED
-    return Found(value) if value.startswith(b"{") else _STRANGE
+    return Found(value) if value.startswith(b"{") and _is_utf8(value) else _STRANGE
+
+
+def _is_utf8(value: bytes) -> bool:
+    """No archive can hold another one: no reader would take it."""
+    try:
+        return value.isascii() or bool(value.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def read_names(body: bytes) -> Names | Refused:
     """The names in a folder, sub-folders with a slash at their end."""
     try:
         answer = _list.decode(body)
-    except msgspec.DecodeError:
+    except BROKEN:
         return _STRANGE
     return _STRANGE if answer.data is None else Names(answer.data.keys)
 
@@ -214,6 +244,6 @@ def written(body: bytes) -> Written | Refused:
         return Written()
     try:
         answer = _write.decode(body)
-    except msgspec.DecodeError:
+    except BROKEN:
         return _STRANGE
     return _STRANGE if answer.data is None else Written(answer.data.version)

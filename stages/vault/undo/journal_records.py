@@ -1,7 +1,7 @@
 """The lines of a restore's journal, and what they add up to for each secret.
 
-The first line says what was restored where; each later one is a JSON array that begins with its kind. There are paths
-and version numbers, and never a value or anything made from one.
+The first line is the header: what was restored where; each later one is a JSON array that begins with its kind. There
+are paths, version numbers and keys' metadata, and never a value or anything made from one.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from ....formats.secret import Metadata  # noqa: TC001 - msgspec looks it up
+
 if TYPE_CHECKING:
-    from .sink import Change
+    from ..sink import Change
 
 #: Version of this format.
 FORMAT = 1
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True):
+class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
     """The first line: the archive, when its restore began (RFC 3339, UTC), the process, and the vault it goes to.
 
-    ``roots`` are triples of prefix, mount and path. ``cluster`` is what the vault calls itself, if it says so,
-    and ``boot`` tells this run of the machine from others, if that is known.
+    ``roots`` are triples of prefix, mount and path. ``cluster`` is the vault's id and ``boot`` the machine's
+    boot id, each empty if it is not known.
     """
 
     journal: int = FORMAT
@@ -45,9 +47,10 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, tag="plan"):
 
 
 class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
-    """A write that is about to be sent. ``at`` is when, in seconds since 1970 by our clock.
+    """A write that is about to be sent. ``at`` is when, in seconds since 1970 by this machine's clock.
 
-    One that was ``planned`` may be missing after the machine went down, for only the plan was on the disk then.
+    One that was ``planned`` may be missing after the machine went down, for only the plan was on the disk then. One
+    that makes a further version of the same secret comes ``again``.
     """
 
     mount: str
@@ -57,6 +60,7 @@ class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
     existed: bool
     at: float
     planned: bool = False
+    again: bool = False
 
 
 class Wrote(msgspec.Struct, frozen=True, array_like=True, tag="wrote"):
@@ -67,12 +71,25 @@ class Wrote(msgspec.Struct, frozen=True, array_like=True, tag="wrote"):
     after: int
 
 
-class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+class WriteRefused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     """The vault refused the write that would have followed version ``before``."""
 
     mount: str
     path: str
     before: int
+
+
+class Settings(msgspec.Struct, frozen=True, array_like=True, tag="metadata"):
+    """The metadata of a key is about to be changed; ``before`` is null where there was no such key.
+
+    ``alone``: maybe no value of it is written.
+    """
+
+    mount: str
+    path: str
+    before: Metadata | None
+    after: Metadata
+    alone: bool
 
 
 class Back(msgspec.Struct, frozen=True, array_like=True, tag="back"):
@@ -100,23 +117,32 @@ class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):
     database: str
 
 
-Record: TypeAlias = Plan | Write | Wrote | Refused | Back | Left | Commit
+Record: TypeAlias = Plan | Write | Wrote | WriteRefused | Settings | Back | Left | Commit
 
 
 def record_of(change: Change, at: float) -> Record:
-    """The line for what the sink tells."""
+    """The line for a change."""
     if change.refused:
-        return Refused(change.mount, change.path, change.before)
+        return WriteRefused(change.mount, change.path, change.before)
     if change.ahead:
         return Plan(change.mount, change.path, at)
     if change.after is None:
-        return Write(change.mount, change.path, change.kv_version, change.before, change.existed, at, change.planned)
+        return Write(
+            change.mount,
+            change.path,
+            change.kv_version,
+            change.before,
+            change.existed,
+            at,
+            change.planned,
+            change.again,
+        )
     return Wrote(change.mount, change.path, change.after)
 
 
 @dataclass(slots=True)
 class Attempt:
-    """A write of ours. ``existed``: whether the secret had a value before it; ``at``: when it was sent."""
+    """A write of the restore. ``existed``: whether the secret had a value before it; ``at``: when it was sent."""
 
     existed: bool
     at: float
@@ -125,17 +151,18 @@ class Attempt:
 
 @dataclass(slots=True)
 class Entry:
-    """What a journal says of one secret: ``attempts`` by the version that each makes (1 in KV version 1)."""
+    """One secret of a journal: ``attempts`` by the version that each makes (1 in KV version 1), and its metadata."""
 
     mount: str
     path: str
     kv_version: int = 2
     attempts: dict[int, Attempt] = field(default_factory=dict)
+    settings: Settings | None = None
     settled: bool = False
 
     @property
     def first(self) -> int:
-        """The lowest version that a write of ours would have made."""
+        """The lowest version that the restore would have made."""
         return min(self.attempts)
 
     @property
@@ -149,14 +176,14 @@ class Entry:
         return all(attempt.state == "refused" for attempt in self.attempts.values())
 
     def origin(self, version: int) -> tuple[int, bool]:
-        """The version below the unbroken row of ours that ends with ``version``, and whether it had a value."""
+        """The version before our consecutive writes that end with ``version``, and whether it had a value."""
         while (below := self.attempts.get(version - 1)) and below.state == "written":
             version -= 1
         return version - 1, self.attempts[version].existed
 
 
 def fold(entries: dict[tuple[str, str], Entry], record: Record) -> None:
-    """Add a line to what is known of its secret. The last word on each write counts."""
+    """Add a line to what is known of its secret. The last record of each write counts."""
     if isinstance(record, Commit):
         return
     key = (record.mount, record.path)
@@ -174,9 +201,11 @@ def fold(entries: dict[tuple[str, str], Entry], record: Record) -> None:
         case Wrote():
             if attempt := entry.attempts.get(record.after or 1):
                 attempt.state = "written"
-        case Refused():
+        case WriteRefused():
             attempt = entry.attempts.get(record.before + 1)
             if attempt and attempt.state == "sent":  # otherwise another one succeeded
                 attempt.state = "refused"
+        case Settings():
+            entry.settings = entry.settings or record  # the first of its secret knows what was there
         case Back():
             entry.settled = True

@@ -8,43 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import anyio
 import msgspec
 
-from ...formats.secret import MAX_SECRET
-from ...pipeline.engine import in_thread
-from ..errors import VaultMountMissing, VaultSealed
-from . import answers, jsontext
+from ....formats.json import text as jsontext
+from ....formats.json.broken import BROKEN
+from ....formats.secret import MAX_SECRET
+from ....pipeline.engine import in_thread
+from ...background import end
+from ...errors import VaultMountMissing, VaultSealed
+from ...loop import need_asyncio
+from . import answers
 from .answers import Absent, Conflict, Deleted, Found, Names, Oversize, ReadResult, Refused, WriteResult, Written
 from .backoff import GaveUp, Trouble
 from .mounts import ask_version, no_mount
 from .tokens import TokenKeeper
 from .transport import LIST, LIST_LIMIT, Call, Transport
-from .troubles import Answer, final
+from .troubles import IS_VERSIONED, MOVED_ON, NO_MOUNT, Answer, final
 
 if TYPE_CHECKING:
     from .settings import VaultSettings
 
+#: Largest value, in bytes, that every worker may hold at once; larger ones are read one at a time.
+SMALL = 1024 * 1024
 #: What an answer holds besides the value: metadata, and up to 64 pairs of custom metadata.
 _ENVELOPE = 512 * 1024
 #: Longer answers are parsed in a thread, for they may be nested deeply.
 _INLINE = 64 * 1024
 #: Seconds in which the token is revoked at the end, or not.
 _FAREWELL = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a client did so far; ``paused`` is how long the back-off kept everybody waiting, in seconds."""
-
-    requests: int
-    retries: int
-    paused: float
-    logins: int
-    renewals: int
 
 
 class _Health(msgspec.Struct):
@@ -55,9 +49,9 @@ class _Health(msgspec.Struct):
 class VaultClient:
     """A session with one vault. An async context manager, on asyncio.
 
-    Entering reaches the server, logs in, and starts to renew the token; leaving revokes it if it is ours. Entering
-    and every method raise ``VaultUnreachable``, ``VaultSealed`` or ``VaultError`` when nothing succeeded for the
-    budget, ``VaultForbidden`` when the login is refused or the token died for good, and ``ConfigurationError`` for
+    Entering reaches the server, logs in, and starts to renew the token; leaving revokes it if the client logged in.
+    Entering and every method raise ``VaultUnreachable``, ``VaultSealed`` or ``VaultError`` when nothing succeeded for
+    the budget, ``VaultForbidden`` when the login is refused or the token died for good, and ``ConfigurationError`` for
     an address that redirects, or of something else.
     """
 
@@ -69,6 +63,7 @@ class VaultClient:
         self._renewal: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        need_asyncio("The vault")
         await self._transport.__aenter__()
         try:
             await self._transport.insist(self._unsealed)
@@ -82,9 +77,8 @@ class VaultClient:
 
     async def __aexit__(self, *exc: object) -> None:
         if self._renewal is not None:
-            self._renewal.cancel()
             with anyio.CancelScope(shield=True):
-                await asyncio.wait([self._renewal])
+                await end(self._renewal)
         await self._leave()
 
     async def _leave(self) -> None:
@@ -93,20 +87,12 @@ class VaultClient:
         with anyio.CancelScope(shield=True):
             await self._transport.__aexit__()
 
-    @property
-    def stats(self) -> Stats:
-        """Counters, at any time."""
-        backoff = self._transport.backoff
-        return Stats(
-            self._transport.requests, backoff.retries, backoff.paused, self._tokens.logins, self._tokens.renewals
-        )
-
     async def _unsealed(self) -> Trouble | None:
         answer = await self._transport.once(Call("GET", "sys/seal-status"), "")
         if isinstance(answer, Trouble):
             return answer
         if answer.status == 200:
-            with contextlib.suppress(msgspec.DecodeError):
+            with contextlib.suppress(*BROKEN):
                 health = msgspec.json.decode(answer.body, type=_Health)
                 if not health.initialized:
                     raise VaultSealed(
@@ -141,7 +127,7 @@ class VaultClient:
         Raises ``VaultMountMissing`` when there is none, ``VaultForbidden`` when the token may do nothing there.
         """
         if mount not in self._versions:
-            self._versions[mount] = await ask_version(self, mount)
+            self._versions[mount] = await ask_version(self.control, self.settings.address, mount)
         return self._versions[mount]
 
     async def _data(self, mount: str, path: str) -> str:
@@ -207,7 +193,7 @@ class VaultClient:
         if answer.status == 404:
             nothing = self._missing(mount, answer)
             return nothing if isinstance(nothing, Refused) else Refused(404, "the server takes no write here")
-        if answer.status == 400 and cas is not None and "did not match the current version" in answer.errors():
+        if answer.status == 400 and cas is not None and answer.says(MOVED_ON):
             now = await self.read(mount, path)
             if isinstance(now, Found) and now.version == cas + 1 and jsontext.same(now.value, value, as_float=True):
                 return Written(now.version)
@@ -231,9 +217,9 @@ class VaultClient:
 
     def _missing(self, mount: str, answer: Answer) -> Deleted | Absent | Refused:
         result = answers.missing(answer.body)
-        if isinstance(result, Refused) and "no handler for route" in result.reason:
+        if isinstance(result, Refused) and answer.says(NO_MOUNT):
             raise no_mount(self.settings.address, mount)
-        if isinstance(result, Refused) and "Invalid path for a versioned K/V" in result.reason:
+        if isinstance(result, Refused) and answer.says(IS_VERSIONED):
             raise VaultMountMissing(
                 f"The mount {mount!r} is KV version 2, and is configured as version 1.", hint="Leave the version out."
             )

@@ -6,14 +6,11 @@ and ``Root("yubikeys/", "yubikeys")``, give the paths of the spec's example: ``j
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
-from ..errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from ...errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,16 @@ class Root:
     def folder(self) -> str:
         """The path inside the mount, with a slash at its end unless it is the whole mount."""
         return self.path and self.path + "/"
+
+
+def owns(own: Sequence[str], mount: str, path: str) -> bool:
+    """Whether a place in a vault is one of the product's ``own``.
+
+    Each of these is a mount and a path, ``secret/kleidia/password``; one that ends with a slash is a folder with all
+    that is in it. ``path`` is a secret's, or a folder's when it ends with a slash.
+    """
+    place = f"{mount}/{path}"
+    return any(place == each or (each.endswith("/") and place.startswith(each)) for each in own)
 
 
 def unusable(path: str) -> str:

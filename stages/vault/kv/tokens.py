@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -11,17 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 from anyio import to_thread
 
-from ..errors import KleidiaError, VaultForbidden
+from ...errors import KleidiaError, VaultForbidden
 from .logins import Grant, Logins
-from .settings import TokenAuth
-from .transport import Call
+from .settings import TokenAuth, VaultSettings
+from .transport import Call, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .backoff import Trouble
-    from .settings import VaultSettings
-    from .transport import Transport
 
 T = TypeVar("T")
 
@@ -39,7 +36,6 @@ class TokenKeeper:
     def __init__(self, settings: VaultSettings, transport: Transport) -> None:
         self.logins = 0
         self.renewals = 0
-        self._address = settings.address
         self._own = not isinstance(settings.auth, TokenAuth)
         self._transport = transport
         self._calls = Logins(settings)
@@ -64,13 +60,13 @@ class TokenKeeper:
             return
         if not await self._alive():
             await self._ask(self._calls.login)  # raises: a given token cannot be replaced
-        with contextlib.suppress(VaultForbidden):  # it may lack the right to look; then it is used as it is
+        with contextlib.suppress(VaultForbidden):  # it may lack the right to look itself up; then it is used as it is
             self._grant = await self._ask(partial(self._calls.lookup, self.token))
 
     async def recover(self, stale: str) -> bool:
         """After a 403: whether another token is there now, so that one more attempt is worth it.
 
-        However many requests were refused at the same time, one of them looks and logs in again. Raises
+        However many requests were refused at the same time, one of them checks the token and logs in again. Raises
         ``VaultForbidden`` when the token is dead and cannot be replaced.
         """
         refused = monotonic()
@@ -92,7 +88,7 @@ class TokenKeeper:
             grant = self._grant
             if not grant.lease or not (grant.renewable or self._own):
                 await anyio.sleep_forever()
-            if self._own or self.renewals:  # of a given token nobody knows how much of its life is over
+            if self._own or self.renewals:  # the age of a given token is not known
                 await anyio.sleep(max(grant.since + grant.lease * _RENEW_AT - monotonic(), _RENEW_PAUSE))
             try:
                 async with self._lock:
@@ -110,12 +106,12 @@ class TokenKeeper:
             except VaultForbidden:
                 if not self._own:  # then it dies when it must
                     self._grant = replace(grant, renewable=False)
-        # A lease that comes back much shorter says that the token nears the end of what it may live.
+        # A much shorter lease means that the token nears its maximal lifetime.
         if self._own and (self._grant is grant or self._grant.lease <= self._first_lease / 2):
             await self._login()
 
     async def close(self) -> None:
-        """Revoke the token if it is ours."""
+        """Revoke the token if it came from a login."""
         if self._own and self._grant.revocable and self.token:
             await to_thread.run_sync(self._calls.revoke, self.token, abandon_on_cancel=True)
         self._calls.close()

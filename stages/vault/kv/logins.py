@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ssl
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import hvac  # type: ignore[import-untyped]  # it ships no types
@@ -14,15 +15,10 @@ import requests  # type: ignore[import-untyped, unused-ignore]  # typed since 2.
 import urllib3
 from hvac import exceptions as hvac_errors
 
-from ..errors import ConfigurationError, VaultForbidden, VaultSealed
+from ...errors import ConfigurationError, VaultForbidden, VaultSealed
 from .backoff import Trouble
-from .settings import AppRoleAuth, KubernetesAuth, TokenAuth, UserpassAuth
+from .settings import AppRoleAuth, KubernetesAuth, TokenAuth, UserpassAuth, VaultSettings
 from .troubles import check_tls
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from .settings import VaultSettings
 
 #: Most seconds for a connection and for an answer: login and renewal are quick or broken, and a thread that waits
 #: for one outlives a cancellation.
@@ -140,7 +136,7 @@ class Logins:
             return Trouble("error", "answers with something that is no token")
 
     def revoke(self, token: str) -> None:
-        """Revoke a token; whatever goes wrong does not matter, since it expires by itself."""
+        """Revoke a token; a failure does not matter, since it expires by itself."""
         try:
             self._call(lambda client: client.auth.token.revoke_self(), token)
         except (VaultForbidden, VaultSealed):
@@ -153,13 +149,14 @@ class Logins:
     def _call(self, function: Callable[[Any], Any], token: str = "") -> Any:
         try:
             with warnings.catch_warnings():
-                if self._insecure:  # asked for; a warning at every login helps nobody
+                if self._insecure:  # asked for; a warning at every login does not help
                     warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
                 # A client for each call: it keeps state. No token is "", for None means VAULT_TOKEN or ~/.vault-token.
                 return function(hvac.Client(token=token, **self._options))
         except hvac_errors.RateLimitExceeded:
             return Trouble("busy", "answers 429, too many requests")
         except hvac_errors.VaultDown as exc:
+            # text of hvac: one class stands for every 503.
             return Trouble("sealed" if "sealed" in str(exc) else "busy", "answers 503")
         except hvac_errors.VaultNotInitialized:
             raise VaultSealed(

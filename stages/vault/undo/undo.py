@@ -1,16 +1,17 @@
-"""Puts back what a restore wrote: the value that a secret had, or no secret where there was none.
+"""Puts back what a restore wrote: the value and the metadata that a secret had, or no secret where there was none.
 
-Nothing that somebody else wrote since is overwritten, but for one case: a write that was under way when the restore
-was killed, of which nobody knows whether it arrived, and the same version number written by somebody else within two
+Nothing that another client wrote since is overwritten, but for one case: a write that was under way when the restore
+was killed, which may or may not have arrived, and the same version number written by another client within two
 minutes. A former value is written over the version that the restore
 made and over no other (check-and-set), and a version of the restore's is deleted by its number. Only a key that the
-restore created is removed by two requests, a look and the removal, for a vault knows no removal on condition. KV
-version 1 keeps no versions: what the restore overwrote there is gone, and what it created could be somebody else's
+restore created is removed by two requests, a read and the removal, for a vault has no conditional removal. KV
+version 1 keeps no versions: what the restore overwrote there is gone, and what it created could be another client's
 by now. Both are left, and named.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import time
@@ -19,31 +20,28 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import anyio
 import msgspec
 
-from ...formats.secret import MAX_SECRET
-from ...pipeline.engine import in_thread
-from ..errors import KleidiaError
-from . import jsontext
-from .answers import Absent, Conflict, Deleted, Found, Oversize, Refused
-from .backoff import GaveUp
-from .reports import NAMED
-from .source import SMALL
-from .transport import Call
+from ....formats.json.broken import BROKEN
+from ....formats.secret import MAX_SECRET
+from ....pipeline.engine import in_thread
+from ..fan_out import fan_out
+from ..kv.answers import Absent, Conflict, Deleted, Found, Oversize, Refused
+from ..kv.backoff import GaveUp
+from ..kv.client import SMALL, VaultClient
+from ..kv.transport import Call
+from ..kv.values import equal
+from ..metadata.keys import Keys
+from ..reports import Named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from anyio.streams.memory import MemoryObjectReceiveStream
-
-    from .client import VaultClient
+    from ..kv.troubles import Answer
     from .journal import Journal
-    from .journal_records import Attempt, Entry
-    from .troubles import Answer
+    from .journal_records import Attempt, Entry, Settings
 
 #: Seconds in which a write that was under way when the restore ended arrives, or does not.
-SETTLE = 2.0
-#: A version that the vault made this many seconds before or after a write of ours was sent, and that it never
-#: confirmed, may be that write: a server works on one for 90 s at most, and clocks differ a little. What somebody
-#: else wrote under that very number in this time cannot be told from ours.
+LATE_ARRIVAL = 2.0
+#: A version made this many seconds before or after an unconfirmed write was sent may be that write: a server works on
+#: one for 90 s at most, and clocks differ a little. What another client wrote under that very number in this time
+#: cannot be distinguished from it.
 EARLY, LATE = 60.0, 150.0
 
 _Done: TypeAlias = Literal["put_back", "removed", "unchanged"]
@@ -53,19 +51,18 @@ _Done: TypeAlias = Literal["put_back", "removed", "unchanged"]
 class VaultUndoReport:
     """What an undo did: secrets with their former value, removed ones, those that were as before already.
 
-    ``left`` are pairs of mount/path and the reason why it could not be put back, ``NAMED`` of ``left_count`` at most.
+    ``left`` are pairs of mount/path and the reason why it could not be put back.
     """
 
     put_back: int = 0
     removed: int = 0
     unchanged: int = 0
-    left_count: int = 0
-    left: list[tuple[str, str]] = field(default_factory=list)
+    left: Named[tuple[str, str]] = field(default_factory=Named)
 
     @property
     def total(self) -> int:
         """All secrets that were looked at."""
-        return self.put_back + self.removed + self.unchanged + self.left_count
+        return self.put_back + self.removed + self.unchanged + self.left.count
 
 
 class _Left(Exception):
@@ -108,54 +105,41 @@ class VaultUndo:
         self._workers = workers
         self._step = step
         self._one_large = anyio.Lock()
-        self._failure: KleidiaError | None = None
+        self._keys = Keys(client)
 
     async def __call__(self) -> None:
         """Put everything back that can be."""
         parts = self._journal.parts
         for part in range(parts):
             entries = await in_thread(self._journal.entries, part, parts)
-            hand, taken = anyio.create_memory_object_stream["Entry"](0)
-            async with anyio.create_task_group() as workers, hand:
-                with taken:
-                    for _ in range(self._workers):
-                        workers.start_soon(self._work, taken.clone(), workers.cancel_scope)
-                for entry in entries:
-                    await hand.send(entry)
-            if self._failure is not None:
-                raise self._failure
-
-    async def _work(self, entries: MemoryObjectReceiveStream[Entry], everybody: anyio.CancelScope) -> None:
-        with entries:
-            async for entry in entries:
-                try:
-                    await self._undo(entry)
-                except KleidiaError as exc:
-                    self._failure = self._failure or exc
-                    everybody.cancel()
-                    return
-                if self._step:
-                    self._step()
+            try:
+                await fan_out(_once(entries), self._workers, self._undo)
+            except ExceptionGroup as failures:
+                raise failures.exceptions[0] from None
 
     async def _undo(self, entry: Entry) -> None:
         report = self.report
         attempt = self._plain if entry.kv_version == 1 else self._versioned
+        done: _Done = "unchanged"
         try:
             try:
-                done = await attempt(entry, SMALL)
+                if entry.attempts:
+                    done = await attempt(entry, SMALL)
             except _Large:
                 async with self._one_large:
                     done = await attempt(entry, MAX_SECRET)
+            if entry.settings:
+                done = await self._describe(entry, entry.settings, done)
         except _Left as exc:
-            self._journal.leave(entry, str(exc))
-            report.left_count += 1
-            if len(report.left) < NAMED:
-                report.left.append((f"{entry.mount}/{entry.path}", str(exc)))
-            return
-        self._journal.settle(entry)
-        report.put_back += done == "put_back"
-        report.removed += done == "removed"
-        report.unchanged += done == "unchanged"
+            self._journal.record_left(entry, str(exc))
+            report.left.add((f"{entry.mount}/{entry.path}", str(exc)))
+        else:
+            self._journal.record_put_back(entry)
+            report.put_back += done == "put_back"
+            report.removed += done == "removed"
+            report.unchanged += done == "unchanged"
+        if self._step:
+            self._step()
 
     # KV version 1 -------------------------------------------------------------------------------------------------
 
@@ -179,11 +163,13 @@ class VaultUndo:
         attempt = entry.attempts.get(current)
         if attempt is None:
             return await self._moved_on(entry, live, limit)
-        _check_ours(attempt, live)
+        _check_own(attempt, live)
         version, existed = entry.origin(current)
         if isinstance(live, Deleted):
             if existed:
                 raise _Left("somebody else has deleted it since")
+            if not version and entry.settings and entry.settings.before is None:
+                return await self._remove(entry, current)  # a key that came back without a value
             return "unchanged"
         del live  # before the former value comes
         if existed:
@@ -191,7 +177,7 @@ class VaultUndo:
         return await (self._delete(entry, current) if version else self._remove(entry, current))
 
     async def _moved_on(self, entry: Entry, live: Found | Deleted | Absent, limit: int) -> _Done:
-        """The newest version is none of ours: it was never written, is back already, or is somebody else's."""
+        """The newest version is not the restore's: it was never written, is back already, or is another client's."""
         current = _number(live)
         if entry.refused or (current == entry.first - 1 and not entry.written):
             return "unchanged"
@@ -200,7 +186,7 @@ class VaultUndo:
             return "unchanged"
         if existed and isinstance(live, Found):
             former = await self._read(entry, limit, version)
-            if isinstance(former, Found) and await in_thread(jsontext.same, former.value, live.value):
+            if isinstance(former, Found) and await equal(live.value, former.value):
                 return "unchanged"
         raise _Left(f"somebody else has {'written' if current else 'removed'} it since")
 
@@ -228,17 +214,49 @@ class VaultUndo:
             return "removed"
         try:
             key = msgspec.json.decode(answer.body, type=_KeyAnswer).data
-        except msgspec.DecodeError:
+        except BROKEN:
             raise _Left("the vault's answer is not what a KV engine says") from None
         if key.current_version != current:
             raise _Left("somebody else has written it since")
         ours = key.versions.get("1")
-        if key.custom_metadata or ours is None or ours.created_time != key.created_time:
+        described = entry.settings
+        if described and described.before is None:
+            if key.custom_metadata and key.custom_metadata != described.after.custom_metadata:
+                raise _Left("somebody else has changed its metadata since")
+        elif described or key.custom_metadata or ours is None or ours.created_time != key.created_time:
             return await self._delete(entry, current)  # a key with metadata alone was there before
         result = await self._client.delete(entry.mount, entry.path, all_versions=True)
         if isinstance(result, Refused):
             raise _Left(result.reason)
         return "removed"
+
+    # Metadata -----------------------------------------------------------------------------------------------------
+
+    async def _describe(self, entry: Entry, change: Settings, done: _Done) -> _Done:
+        """Give the key the metadata again that it had; ``done`` is what became of its value."""
+        key = await self._keys.read(entry.mount, entry.path)
+        if isinstance(key, Refused):
+            raise _Left(f"its metadata cannot be read: {key.reason}")
+        if isinstance(key, Absent):
+            return done
+        if change.before is None:
+            if key.current:
+                return done  # what there is was left, or is another client's
+            result = await self._client.delete(entry.mount, entry.path, all_versions=True)
+            if isinstance(result, Refused):
+                raise _Left(result.reason)
+            return "removed"
+        before, live = change.before, key.metadata
+        if live == before:
+            return done
+        after = change.after
+        if after.partial:
+            after = msgspec.structs.replace(before, custom_metadata=after.custom_metadata)
+        if live not in (after, msgspec.structs.replace(before, delete_version_after="")):
+            raise _Left("somebody else has changed its metadata since")
+        if refused := await self._keys.write(entry.mount, entry.path, before, live=live):
+            raise _Left(f"its metadata: {refused.reason}")
+        return "put_back" if done == "unchanged" else done
 
     # Requests -----------------------------------------------------------------------------------------------------
 
@@ -262,6 +280,16 @@ class VaultUndo:
         return answer
 
 
+def _once(entries: Sequence[Entry]) -> Callable[[], Awaitable[Sequence[Entry]]]:
+    """Gives one batch, and then none."""
+    batches = iter((entries, ()))
+
+    async def batch() -> Sequence[Entry]:
+        return next(batches)
+
+    return batch
+
+
 def _number(live: Found | Deleted | Absent) -> int:
     return 0 if isinstance(live, Absent) else live.version
 
@@ -269,11 +297,11 @@ def _number(live: Found | Deleted | Absent) -> int:
 def _pause(entry: Entry) -> float:
     """How long to wait for writes that may still arrive, in seconds."""
     sent = [attempt.at for attempt in entry.attempts.values() if attempt.state == "sent"]
-    return min(max(sent) + SETTLE - time(), SETTLE) if sent and max(sent) + SETTLE > time() else 0.0
+    return min(max(sent) + LATE_ARRIVAL - time(), LATE_ARRIVAL) if sent and max(sent) + LATE_ARRIVAL > time() else 0.0
 
 
-def _check_ours(attempt: Attempt, live: Found | Deleted | Absent) -> None:
-    """Whether the newest version, which has the number of a write of ours, is ours."""
+def _check_own(attempt: Attempt, live: Found | Deleted | Absent) -> None:
+    """Raise ``_Left`` unless the newest version, which has the number of one of our writes, is that write."""
     if attempt.state == "refused":
         raise _Left("it has a version that may be somebody else's")
     if attempt.state == "sent" and isinstance(live, Found):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..errors import VaultForbidden, VaultMountMissing
+from ....formats.json.broken import BROKEN
+from ...errors import Right, VaultForbidden, VaultMountMissing
 from .tokens import ALIVE
 from .transport import LIST, Call
 
 if TYPE_CHECKING:
-    from .client import VaultClient
+    from .troubles import Answer
 
 
 class _Mount(msgspec.Struct):
@@ -27,27 +29,29 @@ class _MountsAnswer(msgspec.Struct):
     data: _Mounts = msgspec.field(default_factory=_Mounts)
 
 
-async def ask_version(client: VaultClient, mount: str) -> int:
+async def ask_version(control: Callable[[Call], Awaitable[Answer]], address: str, mount: str) -> int:
     """The version of the KV engine at a mount, from the list of all mounts on which the token has any right.
 
-    Raises ``VaultMountMissing`` and ``VaultForbidden``.
+    ``control`` sends a request to the vault at ``address``. Raises ``VaultMountMissing`` and ``VaultForbidden``.
     """
-    answer = await client.control(Call("GET", ALIVE))
+    answer = await control(Call("GET", ALIVE))
     try:
         mounts = msgspec.json.decode(answer.body, type=_MountsAnswer).data.secret
-    except msgspec.DecodeError:
+    except BROKEN:
         mounts = {}
     found = mounts.get(mount + "/")
     kv = sorted(name.rstrip("/") for name, each in mounts.items() if each.type == "kv")
     seen = f"The token sees the KV mounts {', '.join(kv)}." if kv else "The token sees no KV mount at all."
     if found is None:
-        probe = await client.control(Call("GET", f"{mount}/metadata/", query=LIST))
+        probe = await control(Call("GET", f"{mount}/metadata/", query=LIST))
         if probe.status == 403:
+            rights = (Right("list", f"{mount}/metadata/*"), Right("read", f"{mount}/data/*"))
             raise VaultForbidden(
                 f"The token may do nothing at mount {mount!r}, or there is no such mount: a vault does not tell.",
-                hint=f"{seen} Grant list on {mount}/metadata/* and read on {mount}/data/*, or correct the mount.",
+                hint=f"{seen} Grant {rights[0]} and {rights[1]}, or correct the mount.",
+                rights=rights,
             )
-        raise no_mount(client.settings.address, mount, seen)
+        raise no_mount(address, mount, seen)
     if found.type not in {"kv", "generic"}:
         raise VaultMountMissing(f"The mount {mount!r} is a {found.type} engine, not a KV engine.", hint=seen)
     return 2 if (found.options or {}).get("version") == "2" else 1

@@ -1,4 +1,4 @@
-"""One back-off for everybody who talks to a vault.
+"""One back-off for all requests to a vault.
 
 When the server says that it is too busy, twenty workers that each retry on their own keep it busy. So all requests
 pass one gate: trouble closes it for all of them, for a time that doubles with each round, and halves how many may be
@@ -8,14 +8,12 @@ under way when it opens again; every success widens it by a little, as TCP does.
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, TypeVarTuple
+from typing import Literal, TypeAlias, TypeVar, TypeVarTuple
 
 import anyio
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

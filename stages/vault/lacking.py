@@ -1,0 +1,32 @@
+"""What a backup could have recorded besides the values, and the token may not read: one warning says all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Something that is not in the archive, the ``rights`` that it wants, and the setting that leaves it out."""
+
+    what: str
+    rights: tuple[str, ...]
+    setting: Literal["metadata", "policies"]
+
+
+def summary(lacking: Sequence[Lacking]) -> list[str]:
+    """One sentence for all of it, as it comes with each backup; none for nothing."""
+    if not lacking:
+        return []
+    rights = dict.fromkeys(right for each in lacking for right in each.rights)
+    settings = dict.fromkeys(f"{each.setting} = false" for each in lacking)
+    what = _listed([each.what for each in lacking])
+    leave_out = f"leave it out, and this warning with it, by {_listed(list(settings))} in [vault]"
+    said = f"The token may not read all that an archive of format V2 takes, which is without {what}."
+    return [f"{said} Grant {_listed(list(rights))}; or {leave_out}."]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))

@@ -1,0 +1,1 @@
+"""Metadata and older versions of secrets: read with a backup, brought back by a restore."""

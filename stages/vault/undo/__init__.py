@@ -1,0 +1,1 @@
+"""The journal of a restore, and putting back what it wrote."""
