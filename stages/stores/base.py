@@ -1,9 +1,9 @@
 """What an object store must be able to do: the contract that S3 and the directory both pass.
 
-Names always include the prefix. Retries belong to the implementation; callers see either success, or
+Names always include the prefix. Retries belong to the implementation; callers get either success, or
 ``ConfigurationError``, or one of the ``StoreError`` tree. Beyond those named below, every method may raise
 
-- ``StoreUnreachable``: nobody answers, or not in time, or only with 5xx, after the retries;
+- ``StoreUnreachable``: no answer, or not in time, or only with 5xx, after the retries;
 - ``StoreForbidden``: a wrong key, or a right is missing; says which;
 - ``BucketMissing``: no such bucket or directory;
 - ``ConfigurationError``: a name or a setting that cannot work.
@@ -11,13 +11,11 @@ Names always include the prefix. Retries belong to the implementation; callers s
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from contextlib import AbstractAsyncContextManager
-    from datetime import datetime, timedelta
+from datetime import datetime, timedelta
+from typing import Protocol, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class ObjectInfo:
     version: str = ""
 
     def is_same(self, other: ObjectInfo) -> bool:
-        """Whether both are the same bytes, as far as the store tells: by version or ETag, else by size and time."""
+        """Whether both are the same bytes, as far as the store reports: by version or ETag, else by size and time."""
         if self.size != other.size:
             return False
         if self.version and other.version:
@@ -42,6 +40,29 @@ class ObjectInfo:
         if self.etag and other.etag:
             return self.etag == other.etag
         return self.modified == other.modified
+
+
+class StoreSettings(Protocol):
+    """How to reach a store: what every function of the library takes. Others may open another store."""
+
+    @property
+    def prefix(self) -> str:
+        """What every archive's name begins with, for example ``backups/``."""
+
+    @property
+    def where(self) -> str:
+        """The store as messages name it."""
+
+    @property
+    def place(self) -> str:
+        """A text that is the same for all settings that lead to the same store."""
+
+    @property
+    def smallest_part(self) -> int:
+        """Bytes that a part of an upload must have at least, but for the last."""
+
+    def open(self) -> ObjectStore:
+        """The store, to be entered."""
 
 
 class Upload(Protocol):
@@ -57,7 +78,7 @@ class Upload(Protocol):
     async def complete(self, size: int) -> ObjectInfo:
         """Make the object visible and check that the store holds ``size`` bytes.
 
-        Raises ``ObjectExists`` when the name was taken meanwhile (where the store can tell), ``StoreError`` when the
+        Raises ``ObjectExists`` when the name was taken meanwhile (where the store reports it), ``StoreError`` when the
         store holds another size or refuses the parts, ``InternalError`` when the parts do not add up to ``size``.
         Call ``abort`` after any exception, cancellation too.
         """
@@ -102,6 +123,14 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Every object whose name begins with ``prefix``, in name order."""
 
+    async def replace_start(self, name: str, data: bytearray, *, skip: int, pin: ObjectInfo) -> ObjectInfo:
+        """Put ``data`` in the place of an object's first ``skip`` bytes; the store copies what stands behind them.
+
+        Whatever ends this in the middle, there is the old object or the new one, whole. Raises ``ObjectMissing``, and
+        ``ObjectChanged`` unless it is still the object of ``pin`` (where a store knows no conditions, as far as can
+        be seen), ``StoreFull``, ``StoreError`` when the store holds another size.
+        """
+
     async def delete(self, name: str, *, pin: ObjectInfo | None = None) -> None:
         """Remove an object. Raises ``ObjectMissing``, and with ``pin`` ``ObjectChanged`` unless it is that object."""
 
@@ -109,7 +138,7 @@ class ObjectStore(Protocol):
         """A URL that anybody may GET for that long. Raises ``ConfigurationError`` where there is no such thing."""
 
     async def abort_stale(self, older_than: timedelta) -> int:
-        """Abort unfinished uploads of ours (under the prefix) that began longer ago; how many there were."""
+        """Abort our unfinished uploads (under the prefix) that began longer ago; how many there were."""
 
     async def check(self) -> tuple[str, ...]:
         """Try each right that a backup and a restore need, and clean up; the names of those missing (none: all there).

@@ -8,7 +8,7 @@ from ..errors import InternalError
 MAX_PARTS = 10_000
 
 
-class Parts:
+class UploadParts:
     """The sizes of an upload's parts: numbers from 1, all of ``part_size`` bytes but the last."""
 
     def __init__(self, name: str, part_size: int) -> None:
@@ -22,7 +22,7 @@ class Parts:
             raise InternalError(f"Part {number} of {size} bytes does not fit the upload of {self._name}.")
 
     def add(self, number: int, size: int) -> None:
-        """Note a part that the store has; again, when it was sent again."""
+        """Record a part that the store has; a repeated one replaces the first."""
         self._sizes[number] = size
 
     def require_whole(self, size: int) -> None:

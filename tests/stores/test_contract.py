@@ -19,6 +19,7 @@ from kleidia_backup.stages.errors import (
     ObjectMissing,
 )
 from kleidia_backup.stages.stores.base import ObjectInfo, ObjectStore
+from kleidia_backup.stages.stores.s3 import replace
 
 from .conftest import PREFIX, Case
 
@@ -338,3 +339,38 @@ async def test_a_body_may_be_left_unread(store: ObjectStore, case: Case) -> None
         async with store.get(NAME) as body:
             assert await anext(body)
     assert (await store.head(NAME)).size == 2 * MAX_CHUNK
+
+
+@pytest.mark.parametrize("parts", [0, 1, 5])
+@pytest.mark.parametrize(("skip", "new"), [(100, 100), (100, 4196), (4196, 100), (0, 10), (10, 0)])
+async def test_a_beginning_is_replaced(
+    store: ObjectStore, case: Case, parts: int, skip: int, new: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands behind it is as before, whatever the sizes; nothing else is left."""
+    monkeypatch.setattr(replace, "PART", case.part_size)
+    data, start = sample(max(skip, 1) + parts * case.part_size + 17), b"s" * new
+    old = await upload(store, NAME, data, case.part_size)
+    info = await store.replace_start(NAME, bytearray(start), skip=skip, pin=old)
+    assert (info.name, info.size) == (NAME, len(data) - skip + new)
+    assert info.is_same(await store.head(NAME))
+    assert not info.is_same(old)
+    assert await read(store, NAME, pin=info) == start + data[skip:]
+    assert (case.keys(), case.uploads()) == ([NAME], [])
+    with pytest.raises(ObjectChanged):
+        await store.replace_start(NAME, bytearray(start), skip=skip, pin=old)
+    assert (case.keys(), case.uploads()) == ([NAME], [])
+    assert await read(store, NAME, pin=info) == start + data[skip:]
+
+
+async def test_only_what_is_there_is_replaced(store: ObjectStore, case: Case) -> None:
+    """Nothing is made where nothing is, and another object is left alone."""
+    data = sample(1000)
+    old = await store.put(NAME, bytearray(data))
+    await store.delete(NAME)
+    with pytest.raises(ObjectMissing):
+        await store.replace_start(NAME, bytearray(b"x"), skip=1, pin=old)
+    await store.put(NAME, bytearray(data[::-1] + b"longer"))
+    with pytest.raises(ObjectChanged):
+        await store.replace_start(NAME, bytearray(b"x"), skip=1, pin=old)
+    assert await read(store, NAME) == data[::-1] + b"longer"
+    assert case.uploads() == []

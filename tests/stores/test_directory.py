@@ -27,7 +27,7 @@ from kleidia_backup.stages.errors import (
     StoreFull,
     StoreUnreachable,
 )
-from kleidia_backup.stages.stores.directory import DirectorySettings, DirectoryStore
+from kleidia_backup.stages.stores.directory.store import DirectorySettings, DirectoryStore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
 

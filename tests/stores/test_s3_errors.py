@@ -11,7 +11,7 @@ import pytest
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
-from kleidia_backup.service.demo.s3 import Bucket
+from kleidia_backup.demo.servers.s3 import Bucket
 from kleidia_backup.stages.errors import (
     BucketMissing,
     ConfigurationError,
@@ -24,9 +24,9 @@ from kleidia_backup.stages.errors import (
     StoreFull,
     StoreUnreachable,
 )
-from kleidia_backup.stages.stores.s3 import S3Settings, S3Store
-from kleidia_backup.stages.stores.s3_errors import is_transient, translated
-from kleidia_backup.stages.stores.s3_rules import ALIASES, RULES, STATUSES
+from kleidia_backup.stages.stores.s3.errors import is_transient, translated
+from kleidia_backup.stages.stores.s3.rules import ALIASES, RULES, STATUSES
+from kleidia_backup.stages.stores.s3.store import S3Settings, S3Store
 
 from .conftest import PREFIX, Broken, settings_for
 from .faults import answer
@@ -34,7 +34,7 @@ from .faults import answer
 SECRET = "canary-secret-access-key"
 SETTINGS = S3Settings(
     "vault-of-bytes",
-    "https://s3.example.com",
+    endpoint="https://s3.example.com",
     access_key_id="AKID",
     secret_access_key=SECRET,
     session_token="canary-token",
@@ -85,7 +85,7 @@ REFUSALS: list[tuple[int, str, str, type[KleidiaError], str, str]] = [
     (500, "InternalError", "CompleteMultipartUpload", StoreUnreachable, "500 InternalError", "later"),
     (502, "502", "PutObject", StoreUnreachable, "502", "later"),
     (429, "TooManyRequests", "PutObject", StoreUnreachable, "429", "later"),
-    (400, "SomethingNew", "PutObject", StoreError, "refused PutObject with 400 SomethingNew: As told.", "checksum"),
+    (400, "SomethingNew", "PutObject", StoreError, "refused PutObject with 400 SomethingNew.", "checksum"),
 ]
 
 
@@ -95,7 +95,8 @@ def test_refusals(status: int, code: str, operation: str, error: type[KleidiaErr
     ours = translated(refusal(status, code, operation), SETTINGS, operation, NAME)
     assert isinstance(ours, error)
     assert words in ours.message
-    assert hint in ours.hint
+    assert hint in ours.advice
+    assert "As told." not in ours.message + ours.hint  # the store's own text is for operators alone
 
 
 def test_the_table_is_whole() -> None:
@@ -231,7 +232,7 @@ async def test_nobody_there() -> None:
             (f"http://127.0.0.1:{port}", "Nobody listens"),
             ("http://nowhere.invalid:9000", "does not resolve"),
         ):
-            async with S3Store(S3Settings("bucket", endpoint, **keys)) as store:  # type: ignore[arg-type]
+            async with S3Store(S3Settings("bucket", endpoint=endpoint, **keys)) as store:  # type: ignore[arg-type]
                 with pytest.raises(StoreUnreachable, match=words):
                     await store.head(NAME)
 

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from kleidia_backup.stages.errors import ConfigurationError, ObjectChanged, ObjectExists, StoreError, StoreUnreachable
-from kleidia_backup.stages.stores import s3_calls, s3_multipart
 from kleidia_backup.stages.stores.base import ObjectInfo
-from kleidia_backup.stages.stores.s3 import S3Store
+from kleidia_backup.stages.stores.s3 import calls, multipart
+from kleidia_backup.stages.stores.s3.store import S3Store
 
 from .conftest import PREFIX, Broken
 from .faults import (
@@ -64,7 +64,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     async def pause(seconds: float) -> None:
         asked.append(seconds)
 
-    monkeypatch.setattr(s3_calls, "sleep", pause)
+    monkeypatch.setattr(calls, "sleep", pause)
     return asked
 
 
@@ -240,7 +240,7 @@ async def test_a_redirect_that_passes_is_an_error_all_the_same(broken: Broken, o
 
 async def test_a_store_that_wants_ascending_parts(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 after a long wait, twice, to a part while part 1 is missing: the error says why that may be."""
-    monkeypatch.setattr(s3_multipart, "_STALLED", -1.0)
+    monkeypatch.setattr(multipart, "_STALLED", -1.0)
     broken.proxy.fail("UploadPart", SLOW_DOWN, times=99)
     async with S3Store(broken.settings()) as store:
         with pytest.raises(StoreUnreachable, match=r"503.*ascending order") as caught:
@@ -252,7 +252,7 @@ async def test_a_store_that_wants_ascending_parts(broken: Broken, monkeypatch: p
 
 async def test_one_long_wait_is_no_order_of_parts(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     """A single 503 that took long is tried again like any other."""
-    monkeypatch.setattr(s3_multipart, "_STALLED", -1.0)
+    monkeypatch.setattr(multipart, "_STALLED", -1.0)
     broken.proxy.fail("UploadPart", SLOW_DOWN)
     async with S3Store(broken.settings()) as store:
         begun = await store.create(NAME, part_size=PART)

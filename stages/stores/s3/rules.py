@@ -1,10 +1,10 @@
-"""What the store's error codes mean: one table, and the few errors that our own code needs to tell apart."""
+"""What the store's error codes mean: one table, and the few errors that our own code distinguishes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import (
+from ...errors import (
     BucketMissing,
     ConfigurationError,
     KleidiaError,
@@ -21,6 +21,7 @@ ACTIONS = {
     "PutObject": "s3:PutObject",
     "CreateMultipartUpload": "s3:PutObject",
     "UploadPart": "s3:PutObject",
+    "UploadPartCopy": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "ListParts": "s3:ListMultipartUploadParts",
@@ -29,27 +30,38 @@ ACTIONS = {
     "HeadObject": "s3:GetObject",
     "GetObject": "s3:GetObject",
     "DeleteObject": "s3:DeleteObject",
+    "DeleteObjectVersion": "s3:DeleteObjectVersion",
+    "BypassGovernanceRetention": "s3:BypassGovernanceRetention",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "GetBucketVersioning": "s3:GetBucketVersioning",
+    "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+    "PutObjectLegalHold": "s3:PutObjectLegalHold",
+    "PutObjectRetention": "s3:PutObjectRetention",
 }
 
 
 class RightMissing(StoreForbidden):
-    """The key is right, but may not do this; ``action`` is the IAM name of what it lacks."""
+    """The key is right, but may not do this; the right's verb is its IAM name."""
 
-    def __init__(self, message: str, *, hint: str = "", action: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.action = action
+    public = False
 
 
 class UploadMissing(StoreError):
     """The store does not know the upload (any more): completed, aborted, or expired."""
 
+    public = False
+
 
 class OutOfRange(StoreError):
     """The wanted range begins at or past the object's end."""
 
+    public = False
+
 
 class NotSupported(StoreError):
     """The store does not implement something that was asked of it."""
+
+    public = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +122,7 @@ RULES = {
     "BadDigest": Rule(
         StoreError, "{object} arrived damaged at {where}, or it computes the checksum differently.", CHECKSUM
     ),
-    "MissingContentLength": Rule(NotSupported, "{where} refuses the request's form ({said}).", CHECKSUM),
+    "MissingContentLength": Rule(NotSupported, "{where} refuses the request's form.", CHECKSUM),
     "NotImplemented": Rule(NotSupported, "{where} does not implement {operation} as it was asked.", CHECKSUM),
     "PermanentRedirect": Rule(
         ConfigurationError, "Bucket {bucket} is not in this region{region}.", "Set region and endpoint to the bucket's."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,18 +16,17 @@ from aiobotocore.session import AioSession, get_session  # type: ignore[import-u
 from aiohttp.payload import Payload
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
-from ...pipeline.engine import in_thread
-from ..errors import ConfigurationError
-from .s3_errors import translated
+from ....pipeline.engine import in_thread
+from ...errors import ConfigurationError
+from ...loop import need_asyncio
+from .errors import translated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from aiohttp import ClientSession
     from aiohttp.abc import AbstractStreamWriter
     from types_aiobotocore_s3 import S3Client
 
-    from .s3_settings import S3Settings
+    from .settings import S3Settings
 
 #: Bytes handed to the transport at once: small enough to stay out of the event loop's way, TLS included.
 _SLICE = 256 * 1024
@@ -37,7 +37,7 @@ class _Sliced(Payload):
     """A body sent in slices with flow control.
 
     aiohttp writes a bytearray in one piece: it blocks the loop while TLS encrypts all of it, and the transport keeps
-    a second copy of whatever the socket does not take at once. The slices are copies, so the caller may resize the
+    a second copy of what the socket does not take at once. The slices are copies, so the caller may resize the
     buffer the moment the answer is there.
     """
 
@@ -110,7 +110,7 @@ def _config(settings: S3Settings) -> AioConfig:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": settings.addressing, "payload_signing_enabled": settings.signs_payload},
-        retries={"mode": "standard", "total_max_attempts": 1},  # the retries are ours: s3_calls
+        retries={"mode": "standard", "total_max_attempts": 1},  # calls.py retries
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         max_pool_connections=settings.connections,
@@ -148,6 +148,7 @@ async def open_client(settings: S3Settings) -> AsyncIterator[S3Client]:
     Raises:
         ConfigurationError: the CA file, the endpoint or the AWS profile cannot be used.
     """
+    need_asyncio("S3")
     if settings.ca_file:
         await in_thread(_load_ca, settings.ca_file)
     verify = False if settings.insecure_tls else settings.ca_file or None

@@ -4,41 +4,64 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-from ...pipeline.engine import MAX_CHUNK, in_thread
-from ..errors import ConfigurationError, ObjectChanged, StoreForbidden, StoreUnreachable
-from .directory_errors import mapped
-from .directory_paths import exists, info_of, intended, path_of, require_directory, require_name, sync_up, walk
-from .directory_upload import DirectoryUpload
-from .names import is_ours, probe_name
+import anyio
+
+from ....pipeline.engine import MAX_CHUNK, in_thread
+from ...errors import ConfigurationError, ObjectChanged, StoreForbidden, StoreUnreachable
+from ...setting import Setting
+from ..names import PREFIX, folder, is_ours, probe_name
+from .errors import mapped
+from .paths import exists, info_of, intended, path_of, require_directory, require_name, sync_up, walk
+from .replace import Replacement
+from .upload import DirectoryUpload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
-    from datetime import timedelta
-
-    from .base import ObjectInfo
+    from ..base import ObjectInfo
 
 __all__ = ["DirectorySettings", "DirectoryStore"]
 
 
 @dataclass(frozen=True, slots=True)
 class DirectorySettings:
-    """A directory that exists, and what every archive's name in it begins with; a ``/`` in it makes sub-folders.
+    """A directory that exists, and the folder in it that archives go to (``prefix``, as in ``S3Settings``).
 
     Raises:
         ConfigurationError: the prefix leads out of the directory.
     """
 
-    path: Path
-    prefix: str = ""
+    path: Annotated[Path, Setting("type directory: the directory; it must exist.", "/var/backups/kleidia")]
+    prefix: Annotated[str, PREFIX] = ""
 
     def __post_init__(self) -> None:
         if self.prefix:
             require_name(f"{self.prefix}name")
+        object.__setattr__(self, "prefix", folder(self.prefix))
+
+    @property
+    def where(self) -> str:
+        """As in ``base.StoreSettings``."""
+        return str(self.path)
+
+    @property
+    def place(self) -> str:
+        """As in ``base.StoreSettings``, whatever symbolic links lead there."""
+        return f"directory\0{os.path.realpath(self.path)}"
+
+    @property
+    def smallest_part(self) -> int:
+        """As in ``base.StoreSettings``: smaller ones would cost more than they are worth."""
+        return 64 * 1024
+
+    def open(self) -> DirectoryStore:
+        """As in ``base.StoreSettings``."""
+        return DirectoryStore(self)
 
 
 class DirectoryStore:
@@ -66,6 +89,14 @@ class DirectoryStore:
     async def create(self, name: str, *, part_size: int) -> DirectoryUpload:
         """As in ``base.ObjectStore``."""
         return await in_thread(self._begin, name, part_size)
+
+    async def resume(self, name: str, *, part_size: int) -> DirectoryUpload:
+        """As in ``resuming.Resumable``."""
+        return await in_thread(self._resume, name, part_size)
+
+    async def unfinished(self) -> frozenset[str]:
+        """As in ``resuming.Resumable``."""
+        return await in_thread(self._unfinished)
 
     async def put(self, name: str, data: bytearray) -> ObjectInfo:
         """As in ``base.ObjectStore``."""
@@ -95,6 +126,18 @@ class DirectoryStore:
         for info in await in_thread(self._list, prefix):
             yield info
 
+    async def replace_start(self, name: str, data: bytearray, *, skip: int, pin: ObjectInfo) -> ObjectInfo:
+        """As in ``base.ObjectStore``: needs room for a second copy, unless the file system shares blocks."""
+        copy = await in_thread(Replacement, self._root, name, pin)
+        try:
+            await in_thread(copy.begin, data, skip)
+            while await in_thread(copy.copy):
+                pass
+            return await in_thread(copy.publish, len(data) + pin.size - skip)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await in_thread(copy.discard)
+
     async def delete(self, name: str, *, pin: ObjectInfo | None = None) -> None:
         """As in ``base.ObjectStore``."""
         await in_thread(self._delete, name, pin)
@@ -111,12 +154,19 @@ class DirectoryStore:
         """As in ``base.ObjectStore``; the names are list, write, read and delete."""
         return await in_thread(self._check)
 
-    def _begin(self, name: str, part_size: int) -> DirectoryUpload:
+    def _begin(self, name: str, part_size: int, partial: Path | None = None) -> DirectoryUpload:
         require_directory(self._root)
         path = path_of(self._root, name)
         if os.path.lexists(path):
             raise exists(name)
-        return DirectoryUpload(self._root, name, path, part_size)
+        return DirectoryUpload(self._root, name, path, part_size, partial)
+
+    def _resume(self, name: str, part_size: int) -> DirectoryUpload:
+        left = [(about.st_mtime, each) for each, about in walk(self._root, name) if intended(each) == name]
+        return self._begin(name, part_size, self._root / max(left)[1] if left else None)
+
+    def _unfinished(self) -> frozenset[str]:
+        return frozenset(found for name, _ in walk(self._root, self._prefix) if (found := intended(name)))
 
     def _put(self, name: str, data: bytearray) -> ObjectInfo:
         upload = self._begin(name, max(len(data), 1))

@@ -1,19 +1,15 @@
-"""When nobody answers: why, as far as the chain of causes tells."""
+"""Why a store does not answer, from the chain of causes."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import aiohttp
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 
-from ..errors import StoreUnreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+from ...errors import StoreUnreachable
 
 #: What went wrong, the most telling first: the causes that show it, the message, and what to do.
 _REASONS: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
@@ -51,7 +47,7 @@ _REASONS: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
 
 
 def unreachable(exc: BaseException, where: str) -> StoreUnreachable:
-    """The error for a request that found nobody, or no answer; ``where`` names the store."""
+    """The error for a request without an answer; ``where`` names the store."""
     causes = list(_causes(exc))
     for kinds, text, hint in _REASONS:
         for cause in causes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from ..errors import (
+from ...errors import (
     ConfigurationError,
     KleidiaError,
     ObjectMissing,
@@ -15,9 +15,6 @@ from ..errors import (
     StoreFull,
     StoreUnreachable,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MEANINGS: dict[int, tuple[type[KleidiaError], str]] = {
     errno.ENOSPC: (StoreFull, "Make room there, or shorten the retention."),
@@ -41,7 +38,7 @@ _MEANINGS: dict[int, tuple[type[KleidiaError], str]] = {
 
 @contextmanager
 def mapped(doing: str) -> Iterator[None]:
-    """Raise ours for every ``OSError``; ``doing`` completes "could not …"."""
+    """Raise our errors for every ``OSError``; ``doing`` completes "could not …"."""
     try:
         yield
     except OSError as exc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,47 +11,53 @@ from typing import TYPE_CHECKING
 import anyio
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from ..errors import KleidiaError, StoreError, StoreForbidden, StoreUnreachable
-from .s3_bucket import MARK
-from .s3_checks import announced, checks
-from .s3_errors import code_of, no_s3
-from .s3_rules import NotSupported, UploadMissing
+from ...errors import KleidiaError, StoreError, StoreForbidden, StoreUnreachable
+from .bucket import MARK, Bucket
+from .checksums import announced, checks
+from .errors import code_of, no_s3
+from .immutable.fields import NO_LOCK, lock_fields
+from .rules import NotSupported, UploadMissing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
-
     from types_aiobotocore_s3.type_defs import (
         CompletedPartTypeDef,
         CompleteMultipartUploadRequestTypeDef,
+        CopySourceTypeDef,
         CreateMultipartUploadOutputTypeDef,
         ListMultipartUploadsRequestTypeDef,
+        ListPartsRequestTypeDef,
         MultipartUploadTypeDef,
+        UploadPartCopyRequestTypeDef,
         UploadPartOutputTypeDef,
     )
 
-    from .s3_bucket import Bucket
+    from ..base import ObjectInfo
+    from ..locks import Lock
 
-#: How far the store's clock may differ from ours.
+
+#: Most difference between the store's clock and this machine's.
 _SKEW = timedelta(minutes=1)
 
 #: A 503 that took this many seconds comes from no store that sheds load, but from one that waited for something.
 _STALLED = 30.0
 
-#: One such answer may be a proxy's whose queue was full; with so many for one part it is the order of the parts.
+#: One such answer may be a proxy's whose queue was full; this many for one part mean that it is the order of the parts.
 _STALLS = 2
 
 
-async def begin(bucket: Bucket, name: str, mark: str) -> str:
-    """Begin an upload and return its id; one that an unanswered attempt may have begun as well is aborted."""
+async def begin(bucket: Bucket, name: str, mark: str, lock: Lock = NO_LOCK) -> str:
+    """Begin an upload of what will be locked, and return its id.
+
+    One that an unanswered attempt may have begun as well is aborted.
+    """
     started = datetime.now(UTC) - _SKEW
     tries = 0
+    send_it = partial(bucket.client.create_multipart_upload, **announced(bucket.settings.checksum), **lock_fields(lock))
 
     async def send() -> CreateMultipartUploadOutputTypeDef:
         nonlocal tries
         tries += 1
-        return await bucket.client.create_multipart_upload(
-            Bucket=bucket.bucket, Key=name, Metadata={MARK: mark}, **announced(bucket.settings.checksum)
-        )
+        return await send_it(Bucket=bucket.bucket, Key=name, Metadata={MARK: mark})
 
     kept = ""
     try:
@@ -111,26 +118,91 @@ def _wants_ascending(bucket: Bucket, number: int) -> StoreUnreachable:
         f"{bucket.settings.where} lets part {number} wait and then answers 503, again and again, as long as part 1 is"
         " missing, which carries the archive's header and goes last: it seems to want parts in ascending order (rclone"
         " serve s3 does).",
-        hint="Raise part_size until the archive fits into one part, or use another store."
+        hint="Use format v2, raise part_size until the archive fits into one part, or use another store."
         " If it is only overloaded, try again later.",
     )
 
 
-async def complete(bucket: Bucket, name: str, upload_id: str, parts: Sequence[CompletedPartTypeDef]) -> None:
-    """Make an object of the parts. Raises ``ObjectExists`` where the store can tell, ``UploadMissing``."""
+async def copy_part(
+    bucket: Bucket, name: str, upload_id: str, number: int, pin: ObjectInfo, start: int, end: int
+) -> CompletedPartTypeDef:
+    """Have the store copy bytes of the object itself into a part.
+
+    Raises ``ObjectChanged`` unless it is the object of ``pin``, ``NotSupported`` where the store cannot do that.
+    """
+    source: CopySourceTypeDef = {"Bucket": bucket.bucket, "Key": pin.name}
+    if pin.version:
+        source["VersionId"] = pin.version
+    request: UploadPartCopyRequestTypeDef = {
+        "Bucket": bucket.bucket,
+        "Key": name,
+        "UploadId": upload_id,
+        "PartNumber": number,
+        "CopySource": source,
+        "CopySourceRange": f"bytes={start}-{end - 1}",
+    }
+    if condition := quoted(pin):
+        request["CopySourceIfMatch"] = condition
+    send = bucket.client.upload_part_copy
+    attempts = bucket.settings.attempts
+    answer = await bucket.call("UploadPartCopy", name, lambda: send(**request), attempts=attempts)
+    copied = answer.get("CopyPartResult", {})
+    if "ETag" not in copied:
+        raise NotSupported(f"{bucket.settings.where} does not copy parts.")
+    part: CompletedPartTypeDef = {"PartNumber": number, "ETag": copied["ETag"]}
+    if "ChecksumCRC32" in copied:
+        part["ChecksumCRC32"] = copied["ChecksumCRC32"]
+    return part
+
+
+async def sizes(bucket: Bucket, name: str, upload_id: str) -> dict[int, int] | None:
+    """The bytes of each part that the store has; None where it does not say."""
+    found: dict[int, int] = {}
+    request: ListPartsRequestTypeDef = {"Bucket": bucket.bucket, "Key": name, "UploadId": upload_id}
+    while True:
+        try:
+            answer = await bucket.call("ListParts", name, lambda: bucket.client.list_parts(**request))
+        except (StoreForbidden, NotSupported):
+            return None
+        found.update((part["PartNumber"], part["Size"]) for part in answer.get("Parts", []))
+        if not answer.get("IsTruncated") or not answer.get("NextPartNumberMarker"):
+            return found
+        request["PartNumberMarker"] = answer["NextPartNumberMarker"]
+
+
+def quoted(pin: ObjectInfo) -> str:
+    """The ETag for a condition; empty where there is none that can be used."""
+    return f'"{pin.etag}"' if pin.etag and not pin.etag.startswith("W/") else ""
+
+
+async def complete(
+    bucket: Bucket,
+    name: str,
+    upload_id: str,
+    parts: Sequence[CompletedPartTypeDef],
+    replaces: ObjectInfo | None = None,
+) -> None:
+    """Make an object of the parts, a new one or in the place of that which it ``replaces``.
+
+    Raises ``ObjectExists`` where the store reports that another is there, ``UploadMissing``.
+    """
     request: CompleteMultipartUploadRequestTypeDef = {
         "Bucket": bucket.bucket,
         "Key": name,
         "UploadId": upload_id,
         "MultipartUpload": {"Parts": parts},
-        "IfNoneMatch": "*",
     }
+    if replaces is None:
+        request["IfNoneMatch"] = "*"
+    elif condition := quoted(replaces):
+        request["IfMatch"] = condition
     attempts = bucket.settings.attempts
     send = bucket.client.complete_multipart_upload
     try:
         await bucket.call("CompleteMultipartUpload", name, lambda: send(**request), attempts=attempts)
     except NotSupported:
-        del request["IfNoneMatch"]
+        request.pop("IfNoneMatch", None)
+        request.pop("IfMatch", None)
         await bucket.call("CompleteMultipartUpload", name, lambda: send(**request), attempts=attempts)
 
 
@@ -146,7 +218,7 @@ async def abort(bucket: Bucket, name: str, upload_id: str) -> None:
         try:
             await bucket.call("ListParts", name, list_it)
         except (UploadMissing, StoreForbidden, NotSupported):
-            return  # gone, or not ours to ask
+            return  # gone, or forbidden
         await anyio.sleep(pause)
     raise StoreError(
         f"{bucket.settings.where} keeps an aborted upload of {name}.",
@@ -162,7 +234,7 @@ async def unfinished(bucket: Bucket, prefix: str) -> AsyncGenerator[MultipartUpl
         try:
             answer = await bucket.call("ListMultipartUploads", prefix, lambda: client.list_multipart_uploads(**request))
         except UploadMissing:
-            return  # how rclone says that there are none
+            return  # rclone's answer when there are none
         for upload in answer.get("Uploads", []):
             yield upload
         if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...pipeline.engine import MAX_CHUNK
-from ..errors import StoreError, StoreUnreachable
-from .s3_errors import FOREIGN, changed, translated
-from .s3_rules import OutOfRange
+from ....pipeline.engine import MAX_CHUNK
+from ...errors import StoreError, StoreUnreachable
+from .errors import FOREIGN, changed, translated
+from .rules import OutOfRange
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
-
     from types_aiobotocore_s3.type_defs import GetObjectOutputTypeDef
 
-    from .base import ObjectInfo
-    from .s3_bucket import Bucket
+    from ..base import ObjectInfo
+    from .bucket import Bucket
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 

@@ -7,10 +7,10 @@ from base64 import b64encode
 from hashlib import md5
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from ...pipeline.engine import in_thread
+from ....pipeline.engine import in_thread
 
 if TYPE_CHECKING:
-    from .s3_settings import Checksum
+    from .settings import Checksum
 
 
 class Algorithm(TypedDict, total=False):

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 from anyio import sleep
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from ..errors import StoreUnreachable
-from ..retry_after import retry_after
-from .s3_errors import FOREIGN, is_transient, translated
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from .s3_settings import S3Settings
+from ...errors import StoreUnreachable
+from ...retry_after import retry_after
+from .errors import FOREIGN, is_transient, translated
+from .settings import QUICK, S3Settings
 
 T = TypeVar("T")
 
 #: Longest pause between two attempts, seconds.
 _LONGEST_PAUSE = 20.0
-
-#: Attempts where somebody waits for the answer and nothing would be lost.
-QUICK = 4
 
 
 async def call(

@@ -7,16 +7,13 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..errors import BucketMissing, ConfigurationError, ObjectExists, ObjectMissing
-from .base import ObjectInfo
-from .directory_errors import mapped
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ...errors import BucketMissing, ConfigurationError, ObjectExists, ObjectMissing
+from ..base import ObjectInfo
+from .errors import mapped
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.part")
 
@@ -54,7 +51,7 @@ def path_of(root: Path, name: str) -> Path:
 
 
 def temporary(path: Path) -> Path:
-    """A new hidden name beside ``path`` for what is to become it."""
+    """A new hidden name in the same directory, for a file that will become ``path``."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
 
 
@@ -65,7 +62,7 @@ def intended(name: str) -> str | None:
 
 
 def info_of(name: str, found: os.stat_result) -> ObjectInfo:
-    """What the store says of a file; size, time and inode pin it.
+    """A file as the store describes it; size, time and inode pin it.
 
     Raises:
         ObjectMissing: it is no regular file.
@@ -120,7 +117,7 @@ def _names(root: Path, folder: str, prefix: str) -> Iterator[str]:
     top = root / folder
 
     def refuse(exc: OSError) -> None:
-        # A folder below that is closed to us, such as lost+found, holds no archive of ours.
+        # An unreadable folder below, such as lost+found, holds no archive.
         if exc.filename == str(top) and not isinstance(exc, FileNotFoundError):
             raise exc
 

@@ -1,4 +1,4 @@
-"""Every error of botocore, aiohttp and the store, mapped once to ours.
+"""Every error of botocore, aiohttp and the store, mapped once to our errors.
 
 A message names the store, the bucket and the object, never a key, and quotes the store's own words only shortened
 and with our secrets cut out.
@@ -6,18 +6,29 @@ and with our secrets cut out.
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
 from botocore import exceptions as boto  # type: ignore[import-untyped]
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
-from ..errors import ConfigurationError, KleidiaError, ObjectChanged, StoreError
-from .s3_network import unreachable
-from .s3_rules import ACTIONS, ALIASES, CHECKSUM, RULES, STATUSES, RightMissing
+from ...errors import (
+    ConfigurationError,
+    KleidiaError,
+    ObjectChanged,
+    ObjectRetained,
+    Right,
+    StoreError,
+    StoreUnreachable,
+)
+from .network import unreachable
+from .rules import ACTIONS, ALIASES, CHECKSUM, RULES, STATUSES, NotSupported, RightMissing
 
 if TYPE_CHECKING:
-    from .s3_settings import S3Settings
+    from ..locks import Lock
+    from .settings import S3Settings
 
 #: What botocore and aiohttp raise while a request is made or a body is read.
 FOREIGN = (boto.ClientError, boto.BotoCoreError, aiohttp.ClientError, ResponseParserError, OSError)
@@ -34,7 +45,10 @@ _TRANSIENT_CODES = {
     "TooManyRequests",
     "BadDigest",
 }
+#: What a store's own codes and regions look like; anything else that stands in their place is not repeated.
+_CODE, _REGION = re.compile(r"[A-Za-z0-9]{1,60}"), re.compile(r"[a-z0-9-]{1,40}")
 _PERMANENT_STATUSES = {501, 507}
+_NO_CHECKSUM = 'A bucket that locks every object wants a checksum with each: set checksum = "crc32" or "md5".'
 _WITH_BODY = {"PutObject", "UploadPart", "CreateMultipartUpload"}
 _OF_UPLOADS = {"UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts"}
 
@@ -60,11 +74,15 @@ def code_of(exc: boto.ClientError) -> tuple[str, int]:
 
 
 def translated(exc: BaseException, settings: S3Settings, operation: str = "", name: str = "") -> KleidiaError:
-    """Our error for a foreign one; raise it ``from`` the foreign one.
+    """Our error for a third-party one; raise it ``from`` that one.
 
     ``operation`` is S3's name of the request, ``name`` the object it was about.
     """
     if isinstance(exc, boto.ClientError):
+        # The answer to a HEAD has no body, and a GET is asked about the same (``Bucket.explain``).
+        code, heads = code_of(exc)[0], operation == "HeadObject"
+        if not settings.tells_why and not heads and ALIASES.get(code, code) not in RULES:
+            return no_s3(settings)
         return _refused(exc, settings, operation, name)
     if isinstance(exc, (boto.NoCredentialsError, boto.CredentialRetrievalError, boto.PartialCredentialsError)):
         return ConfigurationError(
@@ -74,7 +92,7 @@ def translated(exc: BaseException, settings: S3Settings, operation: str = "", na
     if isinstance(exc, ResponseParserError):
         return no_s3(settings)
     if is_transient(exc) or isinstance(exc, boto.SSLError):
-        return unreachable(exc, settings.where)
+        return unreachable(exc, settings.where) if settings.tells_why else no_s3(settings)
     return ConfigurationError(
         f"The S3 settings cannot work: {_short(exc, settings)}",
         hint="Check endpoint, region and bucket, and AWS's own configuration if you use it.",
@@ -89,13 +107,14 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
     if known == "NoSuchKey" and operation in _OF_UPLOADS:
         known = "NoSuchUpload"
     said = _short(exc.response.get("Error", {}).get("Message", ""), settings)
-    if known == "PreconditionFailed" and operation in {"GetObject", "HeadObject", "DeleteObject"}:
+    if known == "PreconditionFailed" and operation in {"GetObject", "HeadObject", "DeleteObject", "UploadPartCopy"}:
         return changed(name)
     rule = RULES.get(known)
     if rule is None:
-        hint = CHECKSUM if operation in _WITH_BODY else ""
-        why = f": {said}" if said else "."
-        return StoreError(f"{settings.where} refused {operation} with {_answer(code, status)}{why}", hint=hint)
+        hint = "" if operation not in _WITH_BODY else CHECKSUM if settings.checksum != "none" else _NO_CHECKSUM
+        if hint and settings.lock_mode != "none":
+            hint = f"`kleidia-backup test-connection` says whether the bucket can lock objects. {hint}"
+        return StoreError(f"{settings.where} refused {operation} with {_answer(code, status)}.", hint=hint, said=said)
     action = ACTIONS.get(operation, operation)
     region = exc.response.get("Error", {}).get("Region", "")
     values = {
@@ -105,8 +124,7 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
         "operation": operation,
         "action": action,
         "answer": _answer(code, status),
-        "said": said,
-        "region": f"; it is in {region}" if region else "",
+        "region": f"; it is in {region}" if _REGION.fullmatch(str(region)) else "",
     }
     text, hint = rule.text.format(**values), rule.hint.format(**values)
     if _is_page(exc):
@@ -114,24 +132,29 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
     if rule.error is RightMissing:
         if action == "s3:GetObject":
             hint += " And s3:ListBucket: without it, S3 says this of every object that does not exist."
-        return RightMissing(text, hint=f"{hint} The store said: {said}" if said else hint, action=action)
-    return rule.error(text, hint=hint)
+        return RightMissing(text, hint=hint, rights=(Right(action, name),), said=said)
+    return rule.error(text, hint=hint, said=said if rule.error is NotSupported else "")
 
 
 def _answer(code: str, status: int) -> str:
     """Status and code, once where they are one and the same."""
-    return str(status) if code in {"", str(status)} else f"{status} {code}"
+    return f"{status} {code}" if _CODE.fullmatch(code) and code != str(status) else str(status)
 
 
 def _is_page(exc: boto.ClientError) -> bool:
-    """Whether the answer was a web page; that to a HEAD has no body, whatever its header says."""
+    """Whether the answer was a web page; that to a HEAD has no body, even if its header names one."""
     about = exc.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     is_html = str(about.get("content-type", "")).startswith("text/html")
     return is_html and code_of(exc)[0].isdecimal() and exc.operation_name != "HeadObject"
 
 
 def no_s3(settings: S3Settings) -> StoreError:
-    """Something answers, and its answers lack what every S3 says."""
+    """The endpoint answers, but not as any S3 does; or it is not told whether it answers at all."""
+    if not settings.tells_why:
+        return StoreUnreachable(
+            f"Nobody at {settings.where} answers as S3 does.",
+            hint="Check endpoint. Why it fails is told where allowed_endpoints in [service] names the server.",
+        )
     return StoreError(
         f"What answers at {settings.where} does not speak S3.", hint="Check endpoint: its host, port and path."
     )
@@ -144,6 +167,17 @@ def changed(name: str) -> ObjectChanged:
     )
 
 
+def retained(name: str, lock: Lock) -> ObjectRetained:
+    """A lock keeps the object."""
+    hold = " A legal hold keeps it, until it is taken off." if lock.held else ""
+    until = lock.until if lock.until is not None and lock.until > datetime.now(UTC) else None
+    date = "" if until is None else f" It is locked ({lock.mode}) until {until:%Y-%m-%d %H:%M:%S} UTC."
+    return ObjectRetained(
+        f"{name} cannot be deleted.{date}{hold}", hint="It stays in the store meanwhile.", until=until, held=lock.held
+    )
+
+
+# text of botocore: it may quote what it was given, our secrets too.
 def _short(words: object, settings: S3Settings) -> str:
     text = " ".join(str(words).split())
     for secret in (settings.secret_access_key, settings.session_token):

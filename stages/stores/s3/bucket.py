@@ -1,33 +1,36 @@
-"""The requests we make about whole objects of one bucket: retried, their errors ours."""
+"""Requests about whole objects of one bucket: retried, with our errors."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from ..errors import KleidiaError, StoreUnreachable
-from .base import ObjectInfo
-from .s3_calls import QUICK, call
-from .s3_checks import checks
-from .s3_errors import no_s3
-from .s3_rules import NotSupported
+from ...errors import KleidiaError, StoreError, StoreUnreachable
+from ..base import ObjectInfo
+from .calls import call
+from .checksums import checks
+from .errors import no_s3, retained
+from .immutable.fields import NO_LOCK, lock_by, lock_fields
+from .rules import NotSupported
+from .settings import QUICK, S3Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
-    from datetime import datetime
-
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import (
         GetObjectOutputTypeDef,
         GetObjectRequestTypeDef,
         HeadObjectOutputTypeDef,
+        HeadObjectRequestTypeDef,
         ListObjectsV2RequestTypeDef,
     )
 
-    from .s3_settings import S3Settings
+    from ..locks import Lock
+
 
 T = TypeVar("T")
 
@@ -37,10 +40,11 @@ MARK = "kleidia-upload"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object, and the mark its writer gave it (empty where the store keeps no metadata)."""
+    """An object, the mark its writer gave it (empty where the store keeps no metadata), and what locks it."""
 
     info: ObjectInfo
     mark: str
+    lock: Lock
 
 
 class Bucket:
@@ -52,25 +56,28 @@ class Bucket:
         self.bucket = settings.bucket
 
     async def call(self, operation: str, name: str, send: Callable[[], Awaitable[T]], *, attempts: int = QUICK) -> T:
-        """Send one request as ``call`` says."""
+        """Send one request, as ``calls.call`` does."""
         return await call(self.settings, operation, name, send, attempts=attempts)
 
-    async def head(self, name: str) -> Stored:
-        """Size, pin and mark. Raises ``ObjectMissing``."""
+    async def head(self, name: str, version: str = "") -> Stored:
+        """Size, pin, mark and lock, of one version if it is named. Raises ``ObjectMissing``."""
+        request: HeadObjectRequestTypeDef = {"Bucket": self.bucket, "Key": name}
+        if version:
+            request["VersionId"] = version
         try:
-            answer = await self.call("HeadObject", name, lambda: self.client.head_object(Bucket=self.bucket, Key=name))
+            answer = await self.call("HeadObject", name, lambda: self.client.head_object(**request))
         except KleidiaError as exc:
-            # A refused HEAD has a status and no body: only a GET's answer tells a missing object from a missing
+            # A refused HEAD has a status and no body: only a GET's answer distinguishes a missing object from a missing
             # bucket, and a wrong key from a missing right. Anything else needs no other opinion.
             if isinstance(exc.__cause__, ClientError) and not isinstance(exc, StoreUnreachable):
-                await self.explain(name)
+                await self.explain(name, version)
             raise
-        return Stored(self.info_of(name, answer), answer.get("Metadata", {}).get(MARK, ""))
+        return Stored(self.info_of(name, answer), answer.get("Metadata", {}).get(MARK, ""), lock_by(answer))
 
     def info_of(
         self, name: str, answer: HeadObjectOutputTypeDef | GetObjectOutputTypeDef, *, size: int | None = None
     ) -> ObjectInfo:
-        """What the answer to a HEAD says, or that to a GET; of a range, ``size`` is the whole object's."""
+        """An object by the answer to a HEAD or a GET; of a range, ``size`` is the whole object's."""
         modified: datetime | None = answer.get("LastModified")
         length = answer.get("ContentLength") if size is None else size
         if modified is None or length is None:
@@ -85,9 +92,10 @@ class Bucket:
             "" if version == "null" else version,
         )
 
-    async def explain(self, name: str) -> None:
+    async def explain(self, name: str, version: str = "") -> None:
         """Raise what a GET of the object's first byte is refused with, if it is."""
-        answer = await self.get(name, byte_range="bytes=0-0")
+        pin = ObjectInfo(name, 0, datetime.now(UTC), version=version)
+        answer = await self.get(name, byte_range="bytes=0-0", pin=pin)
         answer["Body"].close()
 
     async def get(
@@ -103,9 +111,9 @@ class Bucket:
             request["IfMatch"] = f'"{pin.etag}"'
         return await self.call("GetObject", name, lambda: self.client.get_object(**request), attempts=attempts)
 
-    async def put(self, name: str, data: bytearray, mark: str) -> None:
-        """Store an object in one request. Raises ``ObjectExists`` where the store can tell."""
-        put = self.client.put_object
+    async def put(self, name: str, data: bytearray, mark: str, lock: Lock = NO_LOCK) -> None:
+        """Store an object in one request, locked. Raises ``ObjectExists`` where the store reports it."""
+        put = partial(self.client.put_object, **lock_fields(lock))
         fields = await checks(self.settings.checksum, data)
         try:
             await self.call(
@@ -124,15 +132,30 @@ class Bucket:
             )
 
     async def delete(self, name: str, version: str = "") -> None:
-        """Delete an object, or exactly one version of it. Not an error when it is not there."""
-        if version:
-            await self.call(
-                "DeleteObject",
-                name,
-                lambda: self.client.delete_object(Bucket=self.bucket, Key=name, VersionId=version),
-            )
-        else:
+        """Delete an object, or exactly one version of it. Not an error when it is not there.
+
+        Raises ``ObjectRetained`` where a lock keeps the version.
+        """
+        if not version:
             await self.call("DeleteObject", name, lambda: self.client.delete_object(Bucket=self.bucket, Key=name))
+            return
+        delete = partial(self.client.delete_object, Bucket=self.bucket, Key=name, VersionId=version)
+        try:
+            await self.call("DeleteObjectVersion", name, delete)
+        except StoreUnreachable:
+            raise
+        except StoreError as exc:
+            await self._refuse_locked(name, version, exc)
+            raise
+
+    async def _refuse_locked(self, name: str, version: str, error: StoreError) -> None:
+        """Raise ``ObjectRetained`` where a lock is why: stores refuse that as they refuse a right, or otherwise."""
+        try:
+            lock = (await self.head(name, version)).lock
+        except KleidiaError:
+            return
+        if lock.holds:
+            raise retained(name, lock) from error
 
     async def objects(self, prefix: str, *, page: int = 1000) -> AsyncGenerator[ObjectInfo]:
         """Every object under the prefix, in the store's order, ``page`` of them a request."""

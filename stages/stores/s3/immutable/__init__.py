@@ -1,0 +1,1 @@
+"""Objects that stay: Object Lock, legal holds, and the versions that a bucket keeps."""

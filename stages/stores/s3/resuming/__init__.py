@@ -1,0 +1,1 @@
+"""Uploads to S3 that are gone on with."""

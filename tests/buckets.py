@@ -1,0 +1,22 @@
+"""Settings for a bucket of a test server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kleidia_backup import S3Settings
+from kleidia_backup.demo.servers.together import Bucket
+
+
+def s3_settings(bucket: Bucket, /, **changes: Any) -> S3Settings:
+    """All that leads there, under the usual prefix, and what the caller has otherwise."""
+    server = bucket.server
+    usual: dict[str, Any] = {
+        "endpoint": server.endpoint,
+        "region": server.region,
+        "prefix": "backups/",
+        "access_key_id": server.access_key,
+        "secret_access_key": server.secret_key,
+        "path_style": True,
+    }
+    return S3Settings(bucket.name, **(usual | changes))
