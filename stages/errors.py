@@ -7,45 +7,58 @@
     │   ├── NotAnArchive             some other file
     │   ├── UnsupportedArchive       a newer version, or larger than this reader takes
     │   ├── DamagedArchive           truncated, extended, changed; .layer says where it showed
-    │   ├── WrongPassword            checksum right, tag wrong
+    │   ├── WrongPassword            checksum right, tag wrong; in V2 no slot for this password or key
+    │   ├── UnknownSigner            anybody may have made it: nobody whom we trust signed it
+    │   ├── OtherSystem              another installation made it
     │   └── PayloadError             data that no archive can hold (while writing)
     ├── ConfigurationError           what the operator configured
-    │   └── ToolError                pg_dump or psql missing, or too old
+    │   └── ToolError                pg_dump missing, or too old
     ├── DatabaseError                PostgreSQL
-    │   ├── DatabaseUnreachable      nobody answers there
+    │   ├── DatabaseUnreachable      no answer
     │   ├── DatabaseForbidden        wrong password, or a right is missing
     │   ├── DumpFailed               pg_dump ended with an error
-    │   └── RestoreFailed            psql ended with an error; rolled back
+    │   └── RestoreFailed            PostgreSQL refused it; rolled back
     │       └── CommitUncertain      the connection was lost during COMMIT: committed, or rolled back
     ├── VaultError                   OpenBao or Vault
-    │   ├── VaultUnreachable         nobody answers there, or not in time
+    │   ├── VaultUnreachable         no answer, or not in time
     │   ├── VaultSealed              sealed, or not initialised
     │   ├── VaultForbidden           token expired, unknown, or a policy is missing
     │   ├── VaultMountMissing        no such mount, or not a KV engine
     │   ├── VaultUnreadable          some secrets could not be read
     │   └── VaultThreshold           half of the secrets or more could not be written
     ├── StoreError                   S3 or the directory
-    │   ├── StoreUnreachable         nobody answers there, or not in time
+    │   ├── StoreUnreachable         no answer, or not in time
     │   ├── StoreForbidden           wrong key, or a right is missing
     │   ├── StoreFull                no space left
     │   ├── BucketMissing            no such bucket or directory
     │   ├── ObjectMissing            no archive of that name
     │   ├── ObjectExists             an archive of that name is already there
-    │   └── ObjectChanged            replaced between two readings
+    │   ├── ObjectChanged            replaced between two readings
+    │   └── ObjectRetained           the store's lock keeps it; .until says for how long
     ├── Busy                         another job holds the same target
+    ├── Pinned                       somebody wants this archive kept
     ├── UnfinishedRestore            an earlier restore ended in the middle, and its secrets were not put back
     ├── JobTimeout                   the job's own time limit
-    └── InternalError                a bug of ours
+    └── InternalError                a bug
+
+What code decides by are the class and its fields: ``effect``, ``rights``, ``remedies``. See ``KleidiaError``.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from ..formats.errors import (
     ArchiveError,
     DamagedArchive,
+    Effect,
     KleidiaError,
     NotAnArchive,
+    OtherSystem,
     PayloadError,
+    Remedy,
+    Right,
+    UnknownSigner,
     UnsupportedArchive,
     WrongPassword,
 )
@@ -61,6 +74,7 @@ __all__ = [
     "DatabaseForbidden",
     "DatabaseUnreachable",
     "DumpFailed",
+    "Effect",
     "InternalError",
     "JobTimeout",
     "KleidiaError",
@@ -68,14 +82,20 @@ __all__ = [
     "ObjectChanged",
     "ObjectExists",
     "ObjectMissing",
+    "ObjectRetained",
+    "OtherSystem",
     "PayloadError",
+    "Pinned",
+    "Remedy",
     "RestoreFailed",
+    "Right",
     "StoreError",
     "StoreForbidden",
     "StoreFull",
     "StoreUnreachable",
     "ToolError",
     "UnfinishedRestore",
+    "UnknownSigner",
     "UnsupportedArchive",
     "VaultError",
     "VaultForbidden",
@@ -93,7 +113,7 @@ class ConfigurationError(KleidiaError):
 
 
 class ToolError(ConfigurationError):
-    """pg_dump or psql is missing, or too old for this server or this archive."""
+    """pg_dump is missing, or too old for this server."""
 
 
 class DatabaseError(KleidiaError):
@@ -101,7 +121,7 @@ class DatabaseError(KleidiaError):
 
 
 class DatabaseUnreachable(DatabaseError):
-    """Nobody answers at the configured address."""
+    """No answer from the configured address."""
 
 
 class DatabaseForbidden(DatabaseError):
@@ -111,13 +131,20 @@ class DatabaseForbidden(DatabaseError):
 class DumpFailed(DatabaseError):
     """pg_dump ended with an error; no archive was made."""
 
+    sentences = KleidiaError.sentences | {"nothing": "Nothing was stored."}
+    effect: Effect | None = "nothing"
+
 
 class RestoreFailed(DatabaseError):
-    """psql ended with an error; the transaction was rolled back."""
+    """PostgreSQL refused the restore; the transaction was rolled back."""
+
+    effect: Effect | None = "nothing"
 
 
 class CommitUncertain(RestoreFailed):
     """The connection was lost during COMMIT and the server could not be asked whether it took place."""
+
+    effect: Effect | None = "unknown"
 
 
 class VaultError(KleidiaError):
@@ -125,7 +152,7 @@ class VaultError(KleidiaError):
 
 
 class VaultUnreachable(VaultError):
-    """Nobody answers at the configured address, or not in time."""
+    """No answer from the configured address, or not in time."""
 
 
 class VaultSealed(VaultError):
@@ -143,8 +170,10 @@ class VaultMountMissing(VaultError):
 class VaultUnreadable(VaultError):
     """Some secrets could not be read; ``paths`` names them."""
 
-    def __init__(self, message: str, *, hint: str = "", paths: tuple[str, ...] = ()) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, message: str, *, hint: str = "", rights: tuple[Right, ...] = (), paths: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint, rights=rights)
         self.paths = paths
 
 
@@ -161,7 +190,7 @@ class StoreError(KleidiaError):
 
 
 class StoreUnreachable(StoreError):
-    """Nobody answers at the configured endpoint, or not in time."""
+    """No answer from the configured endpoint, or not in time."""
 
 
 class StoreForbidden(StoreError):
@@ -188,8 +217,23 @@ class ObjectChanged(StoreError):
     """The object was replaced between two readings."""
 
 
+class ObjectRetained(StoreError):
+    """The store keeps the object, whoever asks: until ``until``, or while it is on legal hold (``held``)."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", said: str = "", until: datetime | None = None, held: bool = False
+    ) -> None:
+        super().__init__(message, hint=hint, said=said)
+        self.until = until
+        self.held = held
+
+
 class Busy(KleidiaError):
     """Another job holds the same target: a restore excludes every other job on its database."""
+
+
+class Pinned(KleidiaError):
+    """The archive is pinned: nobody and nothing deletes it before the pin is removed."""
 
 
 class UnfinishedRestore(KleidiaError):
@@ -204,12 +248,14 @@ class UnfinishedRestore(KleidiaError):
         message: str,
         *,
         hint: str = "",
+        effect: Effect | None = None,
+        remedies: tuple[Remedy, ...] = ("undo", "dismiss"),
         archive: str = "",
         started: str = "",
         count: int = 0,
         paths: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, effect=effect, remedies=remedies)
         self.archive = archive
         self.started = started
         self.count = count
@@ -221,4 +267,4 @@ class JobTimeout(KleidiaError):
 
 
 class InternalError(KleidiaError):
-    """A bug of ours; the cause is attached."""
+    """A bug of this product; the cause is attached."""

@@ -1,4 +1,4 @@
-"""The header with which a busy server says when to come back."""
+"""The header ``Retry-After`` of a busy server."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def retry_after(value: str) -> float:
         return max(0.0, seconds) if math.isfinite(seconds) else 0.0
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0

@@ -1,6 +1,9 @@
-"""Numbers of things in sentences."""
+"""Numbers of things and names of servers in sentences."""
 
 from __future__ import annotations
+
+#: What the servers that a job waits for are called.
+STORE, DATABASE, VAULT = "the store", "PostgreSQL", "the vault"
 
 
 def count(number: int, noun: str) -> str:

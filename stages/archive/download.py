@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ..formats.v1 import MAX_PREAMBLE, Preamble
-from .errors import StoreUnreachable
+from ...formats.v1.header import MAX_PREAMBLE, Preamble
+from ...formats.v2.head import MAGIC, MAX_HEAD, Head
+from ..errors import StoreUnreachable
+from ..words import STORE
 
 if TYPE_CHECKING:
-    from ..pipeline.engine import Outlet
-    from .stores.base import ObjectInfo, ObjectStore
+    from ...pipeline.engine import Outlet
+    from ..stores.base import ObjectInfo, ObjectStore
 
+#: The first bytes of a file that hold all of that, whatever its format.
+MAX_FIRST = max(MAX_PREAMBLE, MAX_HEAD)
 #: Attempts in a row that bring not one byte.
 ATTEMPTS = 9
 #: Seconds before the first of them is repeated; doubled each time, up to the longest: about a minute and a half.
@@ -20,13 +24,14 @@ PAUSE = 0.5
 LONGEST_PAUSE = 20.0
 
 
-async def read_preamble(store: ObjectStore, name: str) -> tuple[ObjectInfo, Preamble]:
+async def read_head(store: ObjectStore, name: str) -> tuple[ObjectInfo, Preamble | Head]:
     """Read what stands in front of the ciphertext, by one ranged request, with what pins the object.
 
     Raises the ``ArchiveError`` and ``StoreError`` trees.
     """
     info = await store.head(name)
-    return info, Preamble.parse(await read_range(store, info, 0, MAX_PREAMBLE))
+    data = await read_range(store, info, 0, MAX_FIRST)
+    return info, Head.parse(data) if data.startswith(MAGIC) else Preamble.parse(data)
 
 
 async def read_range(store: ObjectStore, info: ObjectInfo, start: int, size: int) -> bytes:
@@ -48,13 +53,13 @@ class ArchiveSource:
     """
 
     name = "download"
+    server = STORE
 
     def __init__(self, store: ObjectStore, info: ObjectInfo, *, start: int, end: int | None = None) -> None:
         self._store = store
         self._info = info
         self._at = start
         self._end = info.size if end is None else end
-        self.resumed = 0
 
     async def __call__(self, out: Outlet[bytes]) -> None:
         """Download. Raises ``ObjectChanged`` when it was replaced, ``StoreUnreachable`` when attempts run out."""
@@ -71,7 +76,6 @@ class ArchiveSource:
                 failures = 1 if self._at > before else failures + 1
                 if failures >= ATTEMPTS:
                     raise
-                self.resumed += 1
                 await anyio.sleep(min(LONGEST_PAUSE, PAUSE * 2 ** (failures - 1)))
 
     async def _attempt(self, out: Sender) -> None:

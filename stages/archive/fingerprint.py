@@ -1,22 +1,19 @@
 """The second reading of an archive must be the first one again, before any of it is acted on.
 
-The first reading was authenticated to its last byte; the second can be only when it ended, and by then psql has
-executed it. A store that answers with other bytes the second time (a bug, or somebody who may write there) would so
+The first reading was authenticated to its last byte; the second can be only when it ended, and by then PostgreSQL has
+executed it. A store that answers with other bytes the second time (a bug, or an attacker who may write there) would so
 reach the database. Therefore the first reading leaves a digest of every block, and the second holds each block back
 until its digest fits.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ..pipeline.engine import MAX_CHUNK
-from .errors import ObjectChanged
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ...pipeline.engine import MAX_CHUNK
+from ..errors import ObjectChanged
 
 #: Bytes under one digest.
 BLOCK = MAX_CHUNK
@@ -28,7 +25,7 @@ class Fingerprint:
     """The digests of every block of a ciphertext, in order.
 
     A digest is a GMAC under a key that only this object ever has, its number as the nonce: many times as fast as a
-    hash, and whoever does not know the key makes no other block that fits.
+    hash, and without the key no other block can be made that fits.
     """
 
     def __init__(self) -> None:
@@ -52,6 +49,9 @@ class Fingerprint:
 
 class _Blocks:
     """Passes bytes on in blocks of ``BLOCK`` bytes (the last is shorter), each after ``look`` saw it."""
+
+    #: Bytes: the block that is being filled, and its copy.
+    working_set = 2 * BLOCK
 
     def __init__(self, marks: Fingerprint) -> None:
         self._marks = marks
