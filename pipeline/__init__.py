@@ -1,1 +1,1 @@
-"""The pipelines: the engine, and the two DAGs composed from stages."""
+"""The engine, which lies below the stages, and the pipelines made of them, which lie above: the top level was given."""

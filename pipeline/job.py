@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
-from ..stages.errors import ConfigurationError, InternalError, JobTimeout, KleidiaError
-from .engine import Event, Pipeline, Snapshot, StageFailed
-from .report import Phase, Progress
-from .waiting import waits_for
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from ..stages.stores.base import ObjectStore
-    from ..stages.stores.directory import DirectorySettings
-    from ..stages.stores.s3 import S3Settings
-    from .report import OnProgress
+from ..stages.errors import InternalError, JobTimeout, KleidiaError
+from .engine import Event, Pipeline, Snapshot, StageEnded, StageFailed
+from .reports.jobs import OnProgress, Phase, Progress
 
 T = TypeVar("T")
 
@@ -29,6 +22,9 @@ JOB_TIMEOUT = 2 * 3600.0
 
 class Logger(Protocol):
     """A structlog logger, or anything that takes an event and key-value pairs."""
+
+    def debug(self, event: str, **values: Any) -> Any:
+        """Log what a single stage does."""
 
     def info(self, event: str, **values: Any) -> Any:
         """Log."""
@@ -47,32 +43,45 @@ class Job:
         self._totals: dict[str, Any] = {}
         #: The scope that ends the job when its time is over.
         self.limit: anyio.CancelScope | None = None
-        #: The server that is asked outside of a pipeline.
-        self.asks = ""
+        self._asks = ""  # the server that is asked outside of a pipeline
         self._seen: Snapshot | None = None
         self._at_limit: tuple[Phase, str] | None = None
+        self._unstoppable = False
         self.phase: Phase = "prepare"
         self.seconds: dict[str, float] = {}
 
     def begin(self, phase: Phase, **totals: Any) -> None:
         """End the current phase and begin the next, with what is known of its totals (``sql_total=…``).
 
-        From the COMMIT on the job's time limit counts no more, for what became of it must be told.
+        From the COMMIT on the job's time limit counts no more, for what became of it must be told. Nor does what goes
+        wrong with telling of progress, as little as while what was written is put back.
         """
         self._note_limit()
         if phase == "commit" and self.limit is not None:
             self.limit.deadline = math.inf
-        self.asks, self._seen = "", None
+        self._asks, self._seen = "", None
         self._settle()
         self.phase = phase
         self._totals = totals
         self.log("phase", phase=phase)
+        self._unstoppable = self._unstoppable or phase == "undo"
         self.report(Progress(phase=phase, seconds=perf_counter() - self._started, **self._totals))
+        self._unstoppable = self._unstoppable or phase == "commit"
 
     def _note_limit(self) -> None:
         """Remember where the job's limit met it: cleaning up may begin another phase."""
         if self._at_limit is None and self.limit is not None and self.limit.cancel_called:
-            self._at_limit = self.phase, waits_for(self._seen) if self._seen else self.asks
+            self._at_limit = self.phase, self._seen.waits_for if self._seen else self._asks
+
+    @contextmanager
+    def asking(self, server: str) -> Iterator[None]:
+        """Say that this server is waited for, while no pipeline runs."""
+        self._asks = server
+        try:
+            yield
+        finally:
+            self._note_limit()
+            self._asks = ""
 
     def at_limit(self) -> tuple[Phase, str]:
         """The phase in which the job's limit met it, and the server that it waited for, if that is known."""
@@ -91,9 +100,21 @@ class Job:
         self._phase_started = now
 
     def report(self, progress: Progress) -> None:
-        """Hand progress on, when somebody wants it."""
-        if self._on_progress:
+        """Hand progress on, when somebody wants it. What that raises stops the job, until it commits or undoes."""
+        if self._on_progress is None:
+            return
+        try:
             self._on_progress(progress)
+        except Exception as exc:
+            if not self._unstoppable:
+                raise
+            self._unheard(exc)
+
+    def _unheard(self, exc: Exception) -> None:
+        """Log that progress was told in vain, when nothing can be stopped any more. Of a message nothing is known."""
+        self._on_progress = None
+        if self._log:
+            self._log.warning("progress was not taken", error=type(exc).__name__)
 
     def tell(self, **done: Any) -> None:
         """Hand on how far the phase is (``secrets=…``), when no pipeline counts it."""
@@ -105,20 +126,22 @@ class Job:
         if self._log:
             self._log.info(event, **values)
 
-    async def run(self, pipeline: Pipeline, **counters: Callable[[Snapshot], int]) -> Snapshot:
-        """Run a pipeline; ``counters`` (``sql_bytes=…``) read progress off its snapshots. Returns the last one.
+    async def run(self, pipeline: Pipeline, progress: Callable[[], dict[str, int]] = dict) -> Snapshot:
+        """Run a pipeline and return its last snapshot; ``progress`` gives fields of ``Progress``, as its edges counted.
 
-        Raises the cause of a failed stage: one of ours, or ``InternalError`` for a bug.
+        Raises the cause of a failed stage: one of ours, or ``InternalError`` for a bug, which progress that somebody
+        does not take is as well; not when every stage has ended, for an archive may be there then.
         """
 
         def observe(event: Event) -> None:
             if isinstance(event, Snapshot):
                 self._seen = event
-                values: dict[str, Any] = {name: read(event) for name, read in counters.items()} | self._totals
+                values = self._totals | progress()
                 seconds = perf_counter() - self._started
                 self.report(Progress(phase=self.phase, seconds=seconds, stages=event.stages, **values))
-            else:
-                self.log(type(event).__name__, stage=event.stage)
+            elif self._log:
+                failed = {"failed": True} if isinstance(event, StageEnded) and event.error else {}
+                self._log.debug(type(event).__name__, stage=event.stage, **failed)
 
         try:
             await pipeline.run(observe)
@@ -131,6 +154,8 @@ class Job:
                 f"The stage {exc.stage} failed in a way nobody expected: {type(exc.cause).__name__}.",
                 hint="Please report this, with the log (--verbose).",
             ) from exc.cause
+        if pipeline.observer_failed:
+            self._unheard(pipeline.observer_failed)
         self._seen = None
         return pipeline.snapshot()
 
@@ -186,26 +211,3 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size and seconds % size == 0:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
-
-
-def open_store(store: S3Settings | DirectorySettings | ObjectStore) -> ObjectStore:
-    """The store that settings describe; an object that is a store already is used as it is."""
-    from ..stages.stores.directory import DirectorySettings, DirectoryStore
-
-    if isinstance(store, DirectorySettings):
-        return DirectoryStore(store)
-    from ..stages.stores.s3 import S3Settings, S3Store
-
-    return S3Store(store) if isinstance(store, S3Settings) else store
-
-
-def check_password(password: str) -> None:
-    """Refuse a password that cannot be meant. Raises ``ConfigurationError``."""
-    if not password:
-        raise ConfigurationError("The encryption password is empty.", hint="Give one; it must not be lost.")
-    try:
-        password.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError(
-            "The encryption password is not UTF-8.", hint="Save the password file, or set the terminal, as UTF-8."
-        ) from None

@@ -1,7 +1,7 @@
 """A restore: verify everything first, then the mirror DAG, then COMMIT.
 
-    download ─ open ─┬─ psql, one transaction
-                     └─ vault, 20 workers
+    download ─ recheck ─ sha256 ─ open ─ gunzip ─ split ─┬─ PostgreSQL, one transaction
+                                                         └─ vault, 20 workers
 
 Every block is held back until it is known to be the one that the verification saw. No secret is written before the
 server has executed all of the SQL, which is what fails most often; an archive that has its secrets first is therefore
@@ -12,66 +12,51 @@ its last byte and the vault stage ended within its threshold: ``run()`` returns 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from ..stages.drain import drain
-from ..stages.errors import VaultForbidden
-from .engine import Pipeline
-from .job import JOB_TIMEOUT, Job, check_password, open_store, within
-from .opening import OpenArchive, open_archive
-from .parts import choose
-from .report import RestoreReport
-from .undo import refuse_unfinished, undone_on_failure
-from .verify import COUNTERS, verify_pass
-from .waiting import DATABASE, STORE, VAULT
+from ..stages.words import DATABASE, STORE
+from .archives.opening import opened_archive
+from .before import back_up_first
+from .engine import Pipeline, Snapshot, drain
+from .job import JOB_TIMEOUT, Job, Logger, within
+from .parts.choice import Targets, chosen, importing, targets
+from .parts.keys import NO_KEYS, Keys
+from .parts.names import HOLDS, PartName
+from .parts.request import BackupRequest, RestoreRequest
+from .reports.jobs import BackupReport, OnProgress, RestoreReport
+from .undo import refuse_unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
-
-    from ..formats.secret import Secret
-    from ..formats.v1 import Header
-    from ..stages.pg.preflight import DatabaseFacts
-    from ..stages.pg.psql import PsqlSession
-    from ..stages.pg.settings import PostgresSettings
-    from ..stages.pg.tools import Tool
-    from ..stages.stores.base import ObjectStore
-    from ..stages.stores.directory import DirectorySettings
-    from ..stages.stores.s3 import S3Settings
-    from ..stages.vault.client import VaultClient
-    from ..stages.vault.journal import Journal
-    from ..stages.vault.path_set import PathSet
-    from ..stages.vault.settings import VaultSettings
-    from ..stages.vault.sink import VaultSink
-    from .engine import Inlet, Snapshot
-    from .job import Logger
-    from .parts import Part
-    from .pruning import Pruned
-    from .report import OnProgress
-    from .verify import Verified
-
-    SqlStage = Callable[[Inlet[bytes]], Awaitable[None]]
-    SecretStage = Callable[[Inlet[Secret]], Awaitable[None]]
-
-_LEFT_ALONE: dict[Part, str] = {
-    "database": "The archive's database was not restored: no [database] is configured.",
-    "vault": "The archive's secrets were not restored: no [vault] is configured.",
-}
+    from ..stages.pg.server.settings import PostgresSettings
+    from ..stages.stores.base import StoreSettings
+    from ..stages.vault.kv.settings import VaultSettings
+    from .archives.reading import OpenArchive, Reading, Verified
 
 
 async def restore(
     name: str,
     *,
-    store: S3Settings | DirectorySettings | ObjectStore,
-    password: str,
+    store: StoreSettings,
+    password: str | None = None,
+    keys: Keys = NO_KEYS,
     database: PostgresSettings | None = None,
     vault: VaultSettings | None = None,
-    only: Part | None = None,
+    only: PartName | None = None,
     prune: bool = False,
+    search_path: tuple[str, ...] = (),
+    system: str = "",
+    from_other_system: bool = False,
+    secrets: tuple[str, ...] = (),
+    to: str = "",
+    into_database: str = "",
+    create: bool = False,
+    into_mount: str = "",
+    backup_first: BackupRequest | None = None,
     state: Path | None = None,
     on_progress: OnProgress = None,
     log: Logger | None = None,
@@ -87,6 +72,28 @@ async def restore(
     else is committed (in KV version 2 their newest version is deleted and can be undeleted, in version 1 they are
     gone). What cannot be removed is a warning.
 
+    ``keys`` are for archives of format V2: private keys that open them where there is no ``password``, and the signers
+    who are trusted; ``UnknownSigner`` is raised for an archive that a stranger may have made.
+
+    ``search_path`` are schemas in which functions of the archive find what they name without one, while they run during
+    the restore. pg_dump writes an empty path, and some archives cannot be restored with that; the error says so then.
+
+    ``system`` is the installation's id. An archive of format V2 that says another one is refused (``OtherSystem``)
+    unless it is asked for by ``from_other_system``; what says none is restored as ever.
+
+    ``secrets`` are archive paths, or patterns for them (``*``, ``?``, ``[…]``): only these secrets are restored then,
+    and the database is left alone. Of format V2 only the chunks are read that hold them. ``to`` is another path for the
+    one that was chosen. ``ConfigurationError`` names the nearest paths when one is not in the archive.
+
+    ``into_database`` is another database on the server of ``database``; with ``create`` it is made if it is missing,
+    with the encoding and locale of that one, and dropped again if the restore fails. ``into_mount`` is another KV mount
+    of the vault, or a folder in one (``MOUNT/FOLDER``), below which all paths of the archive go. What is configured is
+    left alone then. An ``undo_restore`` must be given the same places.
+
+    ``backup_first`` is a backup of the places that are written to, taken with its settings (its own database and vault
+    do not matter) and finished before anything is written; the report's ``backup`` is its name. When it fails, its
+    error is raised with the effect ``nothing``.
+
     Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through (one that arrives during
     the COMMIT waits for it, and then everything is restored). Otherwise the database is as before, and
     secrets that were written are put back; the error names those that could not be. For this a journal
@@ -95,223 +102,135 @@ async def restore(
     behind, this raises ``UnfinishedRestore``: call ``undo_restore`` or ``dismiss_restore`` first.
     Serves the specification's section Restoring from Backup.
     """
-    check_password(password)
-    job = Job(on_progress, log)
+    request = RestoreRequest(
+        name=name,
+        store=store,
+        password=password,
+        keys=keys,
+        database=database,
+        vault=vault,
+        only=only,
+        prune=prune,
+        search_path=search_path,
+        system=system,
+        from_other_system=from_other_system,
+        secrets=secrets,
+        to=to,
+        into_database=into_database,
+        create=create,
+        into_mount=into_mount,
+        backup_first=backup_first,
+        state=state,
+        timeout=timeout,
+    )
+    return await run_restore(request, on_progress, log)
 
+
+async def run_restore(
+    request: RestoreRequest, on_progress: OnProgress = None, log: Logger | None = None
+) -> RestoreReport:
+    """As ``restore``, for what is asked in one piece."""
+    job = Job(on_progress, log)
     started = perf_counter()
 
     async def work() -> RestoreReport:
-        await refuse_unfinished(state)
+        await refuse_unfinished(request.state)
+        with job.asking(DATABASE):
+            place = await request.place.looked(create=request.create)
         async with AsyncExitStack() as stack:
-            job.asks = STORE
-            opened = await stack.enter_async_context(open_store(store))
-            archive = await open_archive(opened, name, password)
-            parts = choose(archive.header, database, vault, only=only, prune=prune)
-            targets = _Targets(archive.header, parts.database, parts.vault, prune, parts.left_alone)
-            await targets.check(job, stack)
-            if targets.client is not None:  # left after the session with PostgreSQL, and before the lock on it
-                undo = undone_on_failure(job, targets.client, archive.info.name, state, targets.rolled_back)
-                targets.journal = await stack.enter_async_context(undo)
-            verified = await verify_pass(job, archive, targets.secret_check())
-            job.asks = STORE
-            await archive.check_unchanged()
-            targets.check_prune()
-            await targets.open(job, stack, verified)
-            snapshot = await _apply(job, archive, targets, verified)
-            await targets.finish(job, timeout - (perf_counter() - started))
-            return _report(job, archive, verified, targets, snapshot)
+            opened = opened_archive(job, request.store, request.name, request.password, request.keys, chosen(request))
+            with importing(request):
+                archive = await stack.enter_async_context(opened)
+            archive.check_signer(request.keys)
+            if not request.from_other_system:
+                archive.check_system(request.system)
+            parts = targets(archive.header, request)
+            before = await back_up_first(request, parts, place.absent, on_progress, log)
+            if before is not None:  # should the restore fail, this is where its name stands
+                job.log("backed up before the restore", archive=before.name)
 
-    return await within(timeout, work, job)
+            def undone() -> bool:
+                return parts.database.transaction is None or parts.database.rolled_back()
+
+            if parts.database.used:
+                with job.asking(DATABASE):
+                    await place.make(stack, undone)
+            await parts.each(job, lambda part: part.check(stack))
+
+            def rolled_back() -> bool:
+                return any(part.rolled_back() for part in parts)
+
+            # Left after the session with PostgreSQL, and before the lock on it.
+            await parts.each(job, lambda part: part.guard(job, stack, archive.info.name, rolled_back))
+            verified = await archive.look(job, parts.vault.look, only=parts.only)
+            with job.asking(STORE):
+                await archive.check_unchanged()
+            for part in parts:
+                part.check_archive()
+            await parts.each(job, lambda part: part.open(stack, verified))
+            snapshot = await _apply(job, archive, parts, verified)
+            for part in parts:
+                await part.finish(job, request.timeout - (perf_counter() - started))
+            return _report(job, archive, verified, parts, snapshot, request, before)
+
+    return await within(request.timeout, work, job)
 
 
-async def _apply(job: Job, archive: OpenArchive, targets: _Targets, verified: Verified) -> Snapshot:
+async def _apply(job: Job, archive: OpenArchive, parts: Targets, verified: Verified) -> Snapshot:
     """The second reading (or, for an archive with its secrets first, the second and the third), and COMMIT."""
-    both = targets.session is not None and targets.sink is not None
+    both = parts.database.used and parts.vault.used
     apart = both and not verified.sql_first
-    counters = dict(COUNTERS)
-    if (sink := targets.sink) is not None:  # the edge's counter is ahead of the workers by what waits for them
-        counters["secrets"] = lambda _: sink.report.total
-    for sql_stage, secret_stage in targets.stages(apart=apart):
+    database, vault = parts.database.sink, parts.vault.sink
+    for sql_stage, secret_stage in ((database, drain), (drain, vault)) if apart else ((database, vault),):
         pipeline = Pipeline()
-        sql, secrets = archive.wire(pipeline, archive.split(marks=verified.marks))
-        pipeline.sink(sql_stage, sql, name="psql")
-        pipeline.sink(secret_stage, secrets, name="vault")
+        reading = archive.wire(pipeline, verified, only=parts.only)
+        pipeline.sink(sql_stage, reading.sql, name="postgresql")
+        after_sql = reading.sql.consumed if both and not apart else None
+        pipeline.sink(secret_stage, reading.secrets, when=after_sql, name="vault")
         job.begin(
             "restore",
-            archive_total=archive.ciphertext_size,
+            archive_total=archive.read_by(parts.only),
             sql_total=verified.sql_bytes,
             secrets_total=verified.secrets,
         )
-        snapshot = await job.run(pipeline, **counters)
+        snapshot = await job.run(pipeline, partial(_progress, reading, parts))
     await checkpoint_if_cancelled()  # the last chance: what ends here is whole on both sides
     job.begin("commit")
-    if targets.session:
-        if targets.journal:
-            await targets.journal.committing(targets.session.transaction, targets.session.settings.where())
-        await targets.session.commit()
-    if targets.journal:
-        targets.journal.remove()
+    for part in parts:
+        await part.committing(parts.database.transaction)
+    for part in parts:
+        await part.commit()
+    for part in parts:
+        part.committed()
     return snapshot
 
 
-def _report(job: Job, archive: OpenArchive, verified: Verified, targets: _Targets, snapshot: Snapshot) -> RestoreReport:
-    vault = targets.sink.report if targets.sink else None
-    warnings = [_LEFT_ALONE[part] for part in targets.left_alone]
-    if targets.session:
-        warnings += targets.session.report.warnings
-    if vault:
-        warnings += vault.warnings()
-    pruned = targets.pruned
-    if pruned:
-        warnings += pruned.warnings
+def _progress(reading: Reading, parts: Targets) -> dict[str, int]:
+    return reading.progress() | parts.fields(lambda part: part.progress())
+
+
+def _report(
+    job: Job,
+    archive: OpenArchive,
+    verified: Verified,
+    parts: Targets,
+    snapshot: Snapshot,
+    request: RestoreRequest,
+    before: BackupReport | None,
+) -> RestoreReport:
     return RestoreReport(
         name=archive.info.name,
         header=archive.header,
         size=archive.info.size,
-        sql_bytes=verified.sql_bytes if targets.session else 0,
-        secrets=verified.secrets if vault else 0,
-        tables=verified.tables if targets.session else 0,
-        rows=verified.rows if targets.session else 0,
-        written=vault.written if vault else 0,
-        unchanged=vault.unchanged if vault else 0,
-        failed_count=vault.failed_count if vault else 0,
-        failed=tuple(path for path, _ in vault.failed) if vault else (),
-        pruned_count=pruned.count if pruned else 0,
-        pruned=pruned.paths if pruned else (),
-        unpruned_count=pruned.left if pruned else 0,
-        left_alone=targets.left_alone,
-        preserved=tuple(str(table) for table in targets.session.report.preserved) if targets.session else (),
-        warnings=tuple(warnings),
+        left_alone=parts.left_alone,
+        backup=before.name if before else None,
+        into=request.elsewhere,
+        warnings=(
+            *(f"The backup before it: {warning}" for warning in (before.warnings if before else ())),
+            *(f"The archive's {HOLDS[part]} not restored: no [{part}] is configured." for part in parts.left_alone),
+            *(warning for part in parts for warning in part.warnings()),
+        ),
         seconds=job.finish(),
         stages=snapshot.stages,
+        **parts.fields(lambda part: part.report(verified)),
     )
-
-
-async def _check_vault_rights(client: VaultClient, settings: VaultSettings) -> None:
-    """Refuse a token that may not write before anything is read. Raises ``VaultForbidden``."""
-    from ..stages.vault.check import check_vault
-
-    missing = await check_vault(client, settings.roots, restore=True)
-    # A token that may not even ask for its rights is found out when it writes.
-    if lacking := [right for right in missing if "capabilities-self" not in right]:
-        raise VaultForbidden(
-            f"The token may not write what is to be restored: it lacks {', '.join(lacking)}.",
-            hint="Grant it, or restore with another token; `kleidia-backup test-connection` shows all rights.",
-        )
-
-
-@dataclass
-class _Targets:
-    """Where the archive goes: checked before anything is read, opened after everything was verified."""
-
-    header: Header
-    database: PostgresSettings | None
-    vault: VaultSettings | None
-    prune: bool = False
-    left_alone: tuple[Part, ...] = ()
-    checked: tuple[Tool, DatabaseFacts] | None = None
-    session: PsqlSession | None = None
-    client: VaultClient | None = None
-    sink: VaultSink | None = None
-    journal: Journal | None = None
-    known: PathSet | None = None  # the archive's paths, for a prune
-    seen: set[str] = field(default_factory=set)  # the prefixes of the roots of which the archive has secrets
-    pruned: Pruned | None = None
-
-    async def check(self, job: Job, stack: AsyncExitStack) -> None:
-        """Connect to both and ask for what can be known before the archive is read."""
-        if self.database is not None:
-            from ..stages.pg.lock import hold_database
-            from ..stages.pg.preflight import check_restore
-
-            job.asks = DATABASE
-            self.checked = await check_restore(self.database)
-            await stack.enter_async_context(hold_database(self.database, "restore"))
-        if self.vault is not None:
-            from ..stages.vault.client import VaultClient
-
-            job.asks = VAULT
-            self.client = await stack.enter_async_context(VaultClient(self.vault))
-            await _check_vault_rights(self.client, self.vault)
-            if self.prune:
-                from ..stages.vault.path_set import PathSet
-                from .pruning import check_rights
-
-                await check_rights(self.client, self.vault)
-                self.known = PathSet()
-
-    def rolled_back(self) -> bool:
-        """Whether the server said that the transaction was rolled back."""
-        return self.session is not None and self.session.report.rolled_back
-
-    def secret_check(self) -> SecretStage:
-        """A sink for the first reading that refuses what the second could not write."""
-        if self.vault is None:
-            return drain
-        from ..stages.vault.roots import locate
-
-        roots = self.vault.roots
-
-        async def check(secrets: Inlet[Secret]) -> None:
-            while batch := await secrets.batch():
-                for secret in batch:
-                    root, _ = locate(roots, secret.path)
-                    self.seen.add(root.prefix)
-                    if self.known is not None:
-                        self.known.add(secret.path)
-
-        return check
-
-    def check_prune(self) -> None:
-        """Refuse to remove everything."""
-        if self.prune:
-            from .pruning import check_archive
-
-            assert self.vault is not None
-            check_archive(self.vault.roots, self.seen)
-
-    async def finish(self, job: Job, seconds: float) -> None:
-        """What is done when everything is committed, in so many seconds."""
-        if self.known is not None and self.client is not None and self.vault is not None:
-            from .pruning import prune
-
-            self.pruned = await prune(job, self.client, self.vault, self.known, seconds)
-
-    def stages(self, *, apart: bool) -> Iterator[tuple[SqlStage, SecretStage]]:
-        """The sinks of each reading: both in one, the secrets waiting for the SQL, or one after the other."""
-        sql: SqlStage = self.session or drain
-        secrets: SecretStage = self.sink or drain
-        if apart:
-            yield sql, drain
-            yield drain, secrets
-        else:
-            yield sql, self._after_sql if self.session and self.sink else secrets
-
-    async def _after_sql(self, secrets: Inlet[Secret]) -> None:
-        """The vault's sink, from the moment on when all of the SQL was executed.
-
-        It cannot deadlock: the SQL's last chunk was sent before the first secret, and psql needs nothing else.
-        """
-        assert self.session is not None
-        assert self.sink is not None
-        await self.session.executed.wait()
-        await self.sink(secrets)
-
-    async def open(self, job: Job, stack: AsyncExitStack, verified: Verified) -> None:
-        """Begin the transaction; nothing is written to the vault before the sink's first secret."""
-        if self.database is not None:
-            from ..stages.pg.psql import open_psql
-
-            job.asks = DATABASE
-            self.session = await stack.enter_async_context(
-                open_psql(
-                    self.database,
-                    checked=self.checked,
-                    preserve=self.database.preserve + (() if self.header.includes_audit else self.database.audit),
-                    tables=verified.survey.facts.tables,
-                )
-            )
-        if self.vault is not None and self.client is not None:
-            from ..stages.vault.sink import VaultSink
-
-            self.sink = VaultSink(self.client, self.vault.roots, workers=self.vault.workers, journal=self.journal)

@@ -12,10 +12,26 @@ import psycopg
 import pytest
 
 from kleidia_backup import DirectorySettings, PostgresSettings, Root, TokenAuth, VaultSettings
-from kleidia_backup.service.demo.kv import KvMount
-from kleidia_backup.service.demo.servers import PostgresServer
+from kleidia_backup.demo.servers.kv import KvMount
+from kleidia_backup.demo.servers.together import PostgresServer
+from kleidia_backup.stages.stores.directory.store import DirectoryStore
 
 PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class _Leading(DirectorySettings):
+    store: DirectoryStore | None = None
+
+    def open(self) -> DirectoryStore:
+        assert self.store is not None
+        return self.store
+
+
+def leading_to(store: DirectoryStore, settings: DirectorySettings) -> DirectorySettings:
+    """Settings that lead to a store of the test's own."""
+    return _Leading(settings.path, settings.prefix, store)
+
 
 SCHEMA = """
 CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL);
@@ -70,9 +86,7 @@ def system(
     (tmp_path / "store").mkdir()
     system = System(
         database,
-        PostgresSettings(
-            database, pg_dump=str(postgres_server.bin_dir / "pg_dump"), psql=str(postgres_server.bin_dir / "psql")
-        ),
+        PostgresSettings(database, pg_dump=str(postgres_server.bin_dir / "pg_dump")),
         VaultSettings(
             address=application.server.address,
             auth=TokenAuth(application.server.root_token),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,26 +9,21 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
-from kleidia_backup import PostgresSettings, Root, TokenAuth, backup, restore
-from kleidia_backup.service.demo.kv import KvMount, OpenBaoServer
-from kleidia_backup.service.demo.openbao import start_openbao
-from kleidia_backup.service.demo.servers import PostgresServer
+from kleidia_backup import PostgresSettings, Root, TokenAuth, restore
+from kleidia_backup.demo.servers.kv import KvMount, OpenBaoServer
+from kleidia_backup.demo.servers.openbao import start_openbao
 
+from ..archive_format import backup, both_formats
 from .conftest import PASSWORD, System
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def empty_database(postgres_server: PostgresServer) -> Iterator[str]:
+def empty_database(new_database: Callable[[], str]) -> str:
     """The connection string of a second database, which nothing was ever in."""
-    name = f"elsewhere_{secrets.token_hex(6)}"
-    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield postgres_server.conninfo(name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    return new_database()
 
 
 @pytest.fixture
@@ -52,6 +46,7 @@ async def archive(system: System, **changes: Any) -> str:
     return made.name
 
 
+@both_formats
 async def test_into_another_database(system: System, empty_database: str) -> None:
     """Every row is there, the job history exists and is empty and goes on counting; the first database is untouched."""
     name = await archive(system, vault=None)
@@ -68,6 +63,7 @@ async def test_into_another_database(system: System, empty_database: str) -> Non
         other.sql("INSERT INTO backup_jobs (triggered_by) VALUES (51)")
 
 
+@both_formats
 async def test_into_another_kind_of_mount(system: System, kv_mount: Callable[[int], KvMount]) -> None:
     """From KV version 2 into a folder of a version 1 mount and back into version 2: the values are the same."""
     system.application.delete("kleidia/empty")  # version 1 has no empty secrets
@@ -89,6 +85,7 @@ async def test_into_another_kind_of_mount(system: System, kv_mount: Callable[[in
     assert new.all() == expected
 
 
+@both_formats
 async def test_into_a_fresh_installation(
     system: System, empty_database: str, new_openbao: tuple[OpenBaoServer, bytes], tmp_path: Path
 ) -> None:

@@ -13,8 +13,9 @@ import pytest
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from kleidia_backup import backup, restore, verify
+from kleidia_backup import restore, verify
 
+from ..archive_format import backup
 from .conftest import PASSWORD, System, wreck
 
 pytestmark = pytest.mark.anyio

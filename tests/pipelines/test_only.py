@@ -7,13 +7,15 @@ from typing import Any, Literal
 
 import pytest
 
-from kleidia_backup import ConfigurationError, backup, restore
+from kleidia_backup import ConfigurationError, restore
 
+from ..archive_format import backup, both_formats
 from .conftest import PASSWORD, System, wreck
 
 pytestmark = pytest.mark.anyio
 
 
+@both_formats
 @pytest.mark.parametrize("only", ["database", "vault"])
 async def test_one_part_of_a_full_archive(system: System, only: Literal["database", "vault"]) -> None:
     """``only`` restores that part as a partial archive would, and nothing of the other, without a warning."""
@@ -34,6 +36,7 @@ async def test_one_part_of_a_full_archive(system: System, only: Literal["databas
         assert (report.tables, report.sql_bytes, report.secrets, report.written) == (0, 0, 33, 12)
 
 
+@both_formats
 async def test_the_other_server_may_be_down(system: System) -> None:
     """With ``only`` nobody asks it anything."""
     made = await backup(database=system.postgres, vault=system.vault, store=system.store, password=PASSWORD)
@@ -49,6 +52,7 @@ async def test_the_other_server_may_be_down(system: System) -> None:
     assert system.rows() | {"backup_jobs": []} == rows | {"backup_jobs": []}
 
 
+@both_formats
 @pytest.mark.parametrize(("kind", "only"), [("database", "vault"), ("vault", "database")])
 async def test_a_part_that_the_archive_does_not_have(
     system: System, kind: str, only: Literal["database", "vault"]
@@ -65,6 +69,7 @@ async def test_a_part_that_the_archive_does_not_have(
     assert (system.rows(), system.secrets()) == before
 
 
+@both_formats
 @pytest.mark.parametrize("only", ["database", "vault"])
 async def test_a_part_without_a_target(system: System, only: Literal["database", "vault"]) -> None:
     """Asking for a part that is not configured is an error, not a silent nothing."""

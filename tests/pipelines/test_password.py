@@ -8,13 +8,14 @@ from typing import Self
 
 import pytest
 
-from kleidia_backup import DirectorySettings, WrongPassword, backup
+from kleidia_backup import DirectorySettings, WrongPassword
 from kleidia_backup.formats.errors import NotAnArchive
 from kleidia_backup.pipeline.verify import verify_password
 from kleidia_backup.stages.stores.base import ObjectInfo
-from kleidia_backup.stages.stores.directory import DirectoryStore
+from kleidia_backup.stages.stores.directory.store import DirectoryStore
 
-from .conftest import PASSWORD, System
+from ..archive_format import backup
+from .conftest import PASSWORD, System, leading_to
 
 pytestmark = pytest.mark.anyio
 
@@ -56,14 +57,14 @@ async def test_a_few_kilobytes_are_read_whatever_the_size(system: System, rows: 
     made = await backup(database=system.postgres, vault=system.vault, store=system.store, password=PASSWORD)
     assert made.size > LIMIT * 15 or not rows
     store = CountingStore(system.store)
-    report = await verify_password(made.name, store=store, password=PASSWORD)
+    report = await verify_password(made.name, store=leading_to(store, system.store), password=PASSWORD)
     assert 0 < store.given <= store.asked <= LIMIT
     assert (report.name, report.size, report.header.backup_type) == (made.name, made.size, "full")
     assert (report.secrets, report.rows) == (0, 0)
 
     store = CountingStore(system.store)
     with pytest.raises(WrongPassword) as caught:
-        await verify_password(made.name, store=store, password=PASSWORD + " ")
+        await verify_password(made.name, store=leading_to(store, system.store), password=PASSWORD + " ")
     assert "case-sensitive" in caught.value.hint
     assert 0 < store.asked <= LIMIT
 

@@ -21,22 +21,22 @@ from kleidia_backup import (
     Root,
     TokenAuth,
     WrongPassword,
-    backup,
     restore,
 )
+from kleidia_backup.demo.servers.kv import KvMount
 from kleidia_backup.pipeline.engine import in_thread
-from kleidia_backup.pipeline.estimate import SQL_PER_SECOND, estimate
 from kleidia_backup.pipeline.plan import plan_restore
-from kleidia_backup.pipeline.plan_report import RestorePlan
-from kleidia_backup.service.demo.kv import KvMount
-from kleidia_backup.service.words import as_json
+from kleidia_backup.pipeline.reports.estimate import SQL_PER_SECOND, estimate
+from kleidia_backup.pipeline.reports.plan import RestorePlan
+from kleidia_backup.pipeline.reports.words import as_json
 from kleidia_backup.stages.errors import UnfinishedRestore, VaultThreshold, VaultUnreachable
-from kleidia_backup.stages.pg.lock import hold_database
-from kleidia_backup.stages.vault import compare
-from kleidia_backup.stages.vault.compare import CompareReport, Named
-from kleidia_backup.stages.vault.journal import Journal
+from kleidia_backup.stages.pg.server.lock import hold_database
+from kleidia_backup.stages.vault.compare import CompareReport
+from kleidia_backup.stages.vault.reports import Named
 from kleidia_backup.stages.vault.sink import Change
+from kleidia_backup.stages.vault.undo.journal import Journal
 
+from ..archive_format import backup, v2_thorough
 from ..formats import second_writer
 from .conftest import PASSWORD, System, wreck
 
@@ -80,6 +80,7 @@ def named(found: RestorePlan) -> dict[str, tuple[Any, ...]]:
 # What would happen ------------------------------------------------------------------------------------------------
 
 
+@v2_thorough
 async def test_what_it_says_is_what_happens(system: System) -> None:
     """Tables with their rows then and now, secrets by what would become of them; the restore does just that."""
     name = await archive(system)
@@ -119,6 +120,7 @@ async def test_what_it_says_is_what_happens(system: System) -> None:
     assert (again.vault.new, again.vault.changed, again.vault.unchanged) == (0, 0, 33)
 
 
+@v2_thorough
 async def test_nothing_that_could_be_written_is_asked_for(system: System) -> None:
     """A database session that cannot write and a token that may only read and list are enough for it."""
     name = await archive(system)
@@ -135,7 +137,7 @@ async def test_nothing_that_could_be_written_is_asked_for(system: System) -> Non
     )
     assert found.vault is not None
     assert (found.vault.new, found.vault.changed, found.vault.extra) == (11, 1, 0)
-    assert {right.split()[0] for right in found.vault.rights_missing} == {"create", "update", "delete"}
+    assert {right.verb for right in found.vault.rights_missing} == {"create", "update", "delete"}
     (blocker,) = found.blockers
     assert "token lacks" in blocker
 
@@ -149,6 +151,7 @@ def looker(system: System) -> str:
     )
 
 
+@v2_thorough
 async def test_json_and_no_value_of_a_secret(system: System) -> None:
     """A plan is plain data; no value, old or new, of a secret or of a row is in it."""
     name = await archive(system)
@@ -160,18 +163,20 @@ async def test_json_and_no_value_of_a_secret(system: System) -> None:
     assert '"action": "create"' in text
 
 
+@v2_thorough
 async def test_names_are_bounded_and_counts_are_not(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many secrets there are, so many are named."""
     name = await archive(system)
     wreck(system)
     for n in range(5):
         system.application.put(f"kleidia/more/{n}", {"n": n})
-    monkeypatch.setattr(compare, "NAMED", 3)
+    monkeypatch.setattr("kleidia_backup.stages.vault.reports.NAMED", 3)
     vault = (await plan(system, name)).vault
     assert vault is not None
     assert (vault.new, len(vault.new_paths), vault.extra, len(vault.extra_paths)) == (11, 3, 5, 3)
 
 
+@v2_thorough
 @pytest.mark.parametrize("only", ["database", "vault"])
 async def test_one_part(system: System, only: str) -> None:
     """``only`` and a part that is not configured: the other one is not asked anything."""
@@ -185,6 +190,7 @@ async def test_one_part(system: System, only: str) -> None:
     assert f"The archive's {other} part would be left alone" in found.warnings[0]
 
 
+@v2_thorough
 async def test_progress(system: System) -> None:
     """It is reported like that of any job."""
     seen: list[Progress] = []
@@ -196,6 +202,7 @@ async def test_progress(system: System) -> None:
     assert max(each.secrets for each in seen) == 33
 
 
+@v2_thorough
 async def test_an_archive_that_cannot_be_restored_has_no_plan(system: System) -> None:
     """It is verified to its last byte, and refused as a restore would refuse it."""
     name = await archive(system)
@@ -274,26 +281,49 @@ OBSTACLES = [
 ]
 
 
+@v2_thorough
 async def test_what_the_archive_does_not_know_and_what_it_replaces(system: System) -> None:
-    """Objects of any kind that came later and depend on what would be dropped are named, and the restore does fail."""
+    """Objects of any kind that came later and depend on what would be dropped are named.
+
+    What has rows is not dropped, and the restore fails; what has none is. A part of a table that stays is made again.
+    """
     for statement in RICH.strip().split(";\n"):
         system.sql(statement)
     name = await archive(system, vault=None)
     assert (await plan(system, name)).blockers == ()
+
+    def shape() -> object:
+        return system.sql(
+            "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'later'::regclass UNION ALL"
+            " SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'later'::regclass AND contype = 'c'"
+        )
+
     for make, text, drop in OBSTACLES:
         system.sql(make)
         found = await plan(system, name, vault=None)
         assert found.database is not None
-        assert found.database.obstacles == (text,), make
-        assert len(found.blockers) == 1
-        assert text in found.blockers[0]
-        with pytest.raises(DatabaseError, match="depend"):
-            await bring_back(system, name, vault=None)
-        system.sql(f"DROP {drop}")
+        if text.startswith(("column", "table")):
+            assert found.database.obstacles == (text,), make
+            assert len(found.blockers) == 1
+            assert text in found.blockers[0]
+            with pytest.raises(DatabaseError, match="depend"):
+                await bring_back(system, name, vault=None)
+            system.sql(f"DROP {drop}")
+        else:
+            again = text.startswith(("default", "constraint"))
+            assert found.database.dropped == (() if again else (text,)), make
+            assert found.blockers == ()
+            before = shape() if again else []
+            report = await bring_back(system, name, vault=None)
+            assert any(text in warning for warning in report.warnings) is not again
+            if again:
+                assert shape() == before
+                system.sql(f"DROP {drop}")
     await bring_back(system, name, vault=None)
     assert (await plan(system, name, vault=None)).blockers == ()
 
 
+@v2_thorough
 async def test_what_stands_beside_it_is_not_in_the_way(system: System) -> None:
     """A later table with a key into a restored one, and a later view on a preserved table, live through a restore."""
     name = await archive(system, vault=None)
@@ -310,6 +340,7 @@ async def test_what_stands_beside_it_is_not_in_the_way(system: System) -> None:
     assert len(system.sql("SELECT * FROM history")) == 2
 
 
+@v2_thorough
 async def test_a_partition_that_came_later_would_be_lost(system: System) -> None:
     """PostgreSQL drops it with its parent, without a word: the plan warns."""
     system.sql("CREATE TABLE days (n int) PARTITION BY RANGE (n)")
@@ -344,6 +375,7 @@ def roles(system: System) -> Iterator[Callable[..., str]]:
             system.sql(f"DROP ROLE {name}")
 
 
+@v2_thorough
 async def test_roles_that_the_server_lacks(system: System, roles: Callable[..., str]) -> None:
     """An owner and a grantee that are gone are named, and the restore does fail."""
     owner, reader = roles(), roles()
@@ -361,6 +393,7 @@ async def test_roles_that_the_server_lacks(system: System, roles: Callable[..., 
         await bring_back(system, name)
 
 
+@v2_thorough
 async def test_rights_that_the_role_lacks(system: System, roles: Callable[..., str]) -> None:
     """A role that owns next to nothing: what it would need is listed, and the restore does fail."""
     login = roles("LOGIN PASSWORD 'role-password'")
@@ -374,7 +407,7 @@ async def test_rights_that_the_role_lacks(system: System, roles: Callable[..., s
     found = await plan(system, name, database=limited, vault=None)
     assert found.database is not None
     owner = system.sql("SELECT rolname FROM pg_roles WHERE oid = 10")[0][0]
-    missing = found.database.rights_missing
+    missing = [str(right) for right in found.database.rights_missing]
     assert set(missing) >= {
         "ownership of table public.users",
         "ownership of table public.backup_jobs",
@@ -393,6 +426,7 @@ async def test_rights_that_the_role_lacks(system: System, roles: Callable[..., s
         await bring_back(system, name, database=limited, vault=None)
 
 
+@v2_thorough
 async def test_the_owner_of_everything_may_restore(system: System, roles: Callable[..., str]) -> None:
     """No superuser, but owner of the database and of all that is in it: no right is missing, and it works."""
     login = roles("LOGIN PASSWORD 'role-password'")
@@ -410,6 +444,7 @@ async def test_the_owner_of_everything_may_restore(system: System, roles: Callab
     assert len(system.sql("SELECT * FROM users")) == 50
 
 
+@v2_thorough
 async def test_locks_of_others_and_other_jobs(system: System) -> None:
     """Who would make a restore wait is named, with process, application and time; so is a job that excludes it."""
     name = await archive(system, vault=None)
@@ -439,6 +474,7 @@ def write_archive(system: System, sql: str, secrets: dict[str, bytes] | None = N
     return name
 
 
+@v2_thorough
 async def test_an_archive_of_a_newer_server_with_unknown_extensions(system: System) -> None:
     """Versions and extensions that the server does not have, and SQL that another writer made."""
     sql = (
@@ -458,9 +494,34 @@ async def test_an_archive_of_a_newer_server_with_unknown_extensions(system: Syst
     assert tables["notes"] == ("stay", None, 500)
 
 
+@v2_thorough
+async def test_what_the_database_lacks(system: System, new_database: Callable[[], str]) -> None:
+    """A schema, and characters; what they are is in the sentence, and the restore does fail."""
+    name = await archive(system, vault=None)
+    conninfo = new_database()
+    target = replace(system.postgres, conninfo=conninfo)
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public")
+    found = await plan(system, name, database=target, vault=None)
+    assert found.blockers == (
+        "The database lacks schemas that the archive uses and does not make: public. Create them.",
+    )
+    with pytest.raises(DatabaseError, match="does not exist"):
+        await bring_back(system, name, database=target, vault=None)
+    database = psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"]
+    system.sql(f"DROP DATABASE {database}")
+    system.sql(f"CREATE DATABASE {database} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    found = await plan(system, name, database=target, vault=None)
+    (blocker,) = found.blockers
+    assert "the encoding LATIN1, which lacks characters of the archive: U+2028, U+1F600. Restore into" in blocker
+    with pytest.raises(DatabaseError, match="has no equivalent"):
+        await bring_back(system, name, database=target, vault=None)
+
+
 # The vault --------------------------------------------------------------------------------------------------------
 
 
+@v2_thorough
 async def test_secrets_that_would_fail(system: System) -> None:
     """Those that cannot be read: below half of all a warning, from there on what makes the restore fail."""
     name = await archive(system, database=None)
@@ -492,6 +553,7 @@ async def test_secrets_that_would_fail(system: System) -> None:
         await bring_back(system, name, database=None, vault=vault)
 
 
+@v2_thorough
 async def test_a_token_that_may_not_list(system: System) -> None:
     """A restore needs no such right: what the archive does not have is then unknown, and a prune impossible."""
     name = await archive(system, database=None)
@@ -507,6 +569,7 @@ async def test_a_token_that_may_not_list(system: System) -> None:
     assert len((await plan(system, name, vault=vault, prune=True)).blockers) == 2
 
 
+@v2_thorough
 async def test_kv_version_1_is_said_to_be_final(system: System, kv_mount: Callable[[int], KvMount]) -> None:
     """There nothing that is overwritten or removed comes back."""
     old = kv_mount(1)
@@ -521,6 +584,7 @@ async def test_kv_version_1_is_said_to_be_final(system: System, kv_mount: Callab
     assert "KV version 1 keeps no versions" in found.warnings[0]
 
 
+@v2_thorough
 async def test_to_prune_everything_is_in_the_way(system: System) -> None:
     """An archive without a secret of a root, and ``prune``: the restore refuses it, and so says the plan."""
     name = write_archive(system, "CREATE TABLE users (id int);\n", {"one": b'{"a":1}'})
@@ -533,6 +597,7 @@ async def test_to_prune_everything_is_in_the_way(system: System) -> None:
         await bring_back(system, name, prune=True)
 
 
+@v2_thorough
 async def test_a_restore_that_is_unfinished(system: System, tmp_path: Path) -> None:
     """A journal that a killed restore left behind keeps any other from beginning."""
     name = await archive(system)
@@ -549,6 +614,7 @@ async def test_a_restore_that_is_unfinished(system: System, tmp_path: Path) -> N
         await bring_back(system, name, state=state)
 
 
+@v2_thorough
 async def test_a_vault_that_does_not_answer_has_no_plan(system: System) -> None:
     """As for a restore."""
     name = await archive(system, database=None)

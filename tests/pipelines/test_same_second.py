@@ -12,9 +12,9 @@ import anyio
 import pytest
 
 from kleidia_backup import DirectorySettings
-from kleidia_backup.pipeline import backup as module
+from kleidia_backup.pipeline.archives import claims as module
+from kleidia_backup.pipeline.archives.claims import claimed
 from kleidia_backup.pipeline.backup import backup
-from kleidia_backup.pipeline.claims import claimed
 from kleidia_backup.stages.errors import ObjectExists
 
 from .conftest import PASSWORD, System
@@ -25,7 +25,7 @@ MOMENT = datetime(2026, 1, 17, 12, 0, 5, tzinfo=UTC)
 
 _HOLD = (
     "import sys; from pathlib import Path; from kleidia_backup import DirectorySettings; "
-    "from kleidia_backup.pipeline.claims import claimed\n"
+    "from kleidia_backup.pipeline.archives.claims import claimed\n"
     "with claimed(DirectorySettings(Path(sys.argv[1])), sys.argv[2]) as ours: print(ours, flush=True); input()"
 )
 

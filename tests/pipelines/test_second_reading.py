@@ -8,14 +8,15 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from kleidia_backup import Root, backup, restore
+from kleidia_backup import Root, restore
 from kleidia_backup.pipeline.job import within
+from kleidia_backup.stages.archive.fingerprint import DIGEST, Fingerprint
 from kleidia_backup.stages.errors import ConfigurationError, JobTimeout, ObjectChanged, VaultForbidden
-from kleidia_backup.stages.fingerprint import DIGEST, Fingerprint
 from kleidia_backup.stages.stores.base import ObjectInfo
-from kleidia_backup.stages.stores.directory import DirectoryStore
+from kleidia_backup.stages.stores.directory.store import DirectoryStore
 
-from .conftest import PASSWORD, System, wreck
+from ..archive_format import backup, both_formats
+from .conftest import PASSWORD, System, leading_to, wreck
 
 pytestmark = pytest.mark.anyio
 
@@ -46,8 +47,9 @@ async def test_other_bytes_in_the_second_reading_are_not_used(system: System) ->
     wreck(system)
     before = system.rows(), system.secrets()
     store = TwoFaced(system.store)
+    lying = leading_to(store, system.store)
     with pytest.raises(ObjectChanged, match="other bytes"):
-        await restore(made.name, database=system.postgres, vault=system.vault, store=store, password=PASSWORD)
+        await restore(made.name, database=system.postgres, vault=system.vault, store=lying, password=PASSWORD)
     assert store.readings == 2
     assert (system.rows(), system.secrets()) == before
 
@@ -105,6 +107,7 @@ async def test_what_is_done_when_the_limit_strikes_is_done() -> None:
         await within(0.01, anyio.sleep_forever)
 
 
+@both_formats
 async def test_prune_refuses_a_root_that_the_archive_does_not_know(system: System) -> None:
     """An archive of one root says nothing of another that was configured later."""
     from dataclasses import replace
@@ -117,6 +120,7 @@ async def test_prune_refuses_a_root_that_the_archive_does_not_know(system: Syste
     assert system.secrets() == before
 
 
+@both_formats
 async def test_a_token_that_may_not_write_is_refused_first(system: System) -> None:
     """Before the archive is read, and so before any table is locked."""
     from dataclasses import replace

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import psutil
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from kleidia_backup import (
     ConfigurationError,
@@ -24,12 +23,11 @@ from kleidia_backup import (
     PostgresSettings,
     Progress,
     TokenAuth,
-    backup,
     dismiss_restore,
     restore,
     undo_restore,
 )
-from kleidia_backup.pipeline import undo as undoing
+from kleidia_backup.pipeline.parts import undoing
 from kleidia_backup.stages.errors import (
     Busy,
     CommitUncertain,
@@ -40,12 +38,13 @@ from kleidia_backup.stages.errors import (
     VaultThreshold,
     VaultUnreachable,
 )
-from kleidia_backup.stages.pg import outcome
-from kleidia_backup.stages.pg.psql import PsqlSession
-from kleidia_backup.stages.vault.client import VaultClient
-from kleidia_backup.stages.vault.journal import Journal, unfinished
-from kleidia_backup.stages.vault.journal_files import state_directory
+from kleidia_backup.stages.pg.server import outcome
+from kleidia_backup.stages.pg.session import RestoreSession
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.undo.journal import Journal, unfinished
+from kleidia_backup.stages.vault.undo.journal_files import state_directory
 
+from ..archive_format import backup, both_formats
 from .conftest import PASSWORD, System, wreck
 
 pytestmark = pytest.mark.anyio
@@ -117,6 +116,7 @@ async def as_before(system: System, error: type[BaseException], match: str) -> A
 # It fails -----------------------------------------------------------------------------------------------------------
 
 
+@both_formats
 async def test_half_of_the_secrets_fail(system: System, archive: str) -> None:
     """The restore failed by its threshold: what it could write goes back."""
     server = system.application.server
@@ -141,20 +141,7 @@ async def test_half_of_the_secrets_fail(system: System, archive: str) -> None:
     server.request("DELETE", "sys/policies/acl/half")
 
 
-async def test_psql_is_killed_while_secrets_are_written(
-    system: System, archive: str, on_write: Callable[..., None]
-) -> None:
-    """The SQL is executed, the vault half done: both are as before."""
-
-    async def kill(_: str) -> None:
-        (psql,) = [child for child in psutil.Process().children() if "psql" in child.name()]
-        psql.kill()
-
-    on_write(6, kill)
-    async with as_before(system, RestoreFailed, "psql was killed by signal 9"):
-        await bring_back(system, archive)
-
-
+@both_formats
 async def test_the_connection_to_postgresql_is_lost_while_secrets_are_written(
     system: System, archive: str, on_write: Callable[..., None]
 ) -> None:
@@ -168,6 +155,7 @@ async def test_the_connection_to_postgresql_is_lost_while_secrets_are_written(
         await bring_back(system, archive)
 
 
+@both_formats
 async def test_a_commit_that_fails(system: System, archive: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything was written; a deferred trigger refuses at the last moment."""
     system.sql("CREATE TABLE kept (id int)")
@@ -178,17 +166,20 @@ async def test_a_commit_that_fails(system: System, archive: str, monkeypatch: py
         " FOR EACH ROW EXECUTE FUNCTION refuse()"
     )
     system.sql("ALTER TABLE kept ENABLE ALWAYS TRIGGER late")
-    mark = PsqlSession._marker
+    after = RestoreSession._after
 
-    def one_row_more(session: PsqlSession, name: str, value: str) -> str:
-        more = "INSERT INTO public.kept VALUES (1);\n" if name == "executed" else ""
-        return more + mark(session, name, value)
+    def one_row_more(session: RestoreSession) -> None:
+        assert session._wire is not None
+        after(session)
+        session._wire.execute(b"SET CONSTRAINTS ALL DEFERRED")
+        session._wire.execute(b"INSERT INTO public.kept VALUES (1)")
 
-    monkeypatch.setattr(PsqlSession, "_marker", one_row_more)
-    async with as_before(system, RestoreFailed, "PostgreSQL refused the restore: not today"):
+    monkeypatch.setattr(RestoreSession, "_after", one_row_more)
+    async with as_before(system, RestoreFailed, "PostgreSQL refused the restore at COMMIT: not today"):
         await bring_back(system, archive)
 
 
+@both_formats
 async def test_an_archive_of_secrets_alone(system: System, archive: str, on_write: Callable[..., None]) -> None:
     """Without a database there is no transaction; the vault is as before all the same."""
 
@@ -200,6 +191,7 @@ async def test_an_archive_of_secrets_alone(system: System, archive: str, on_writ
         await bring_back(system, archive, only="vault")
 
 
+@both_formats
 async def test_nothing_was_written_yet(system: System, archive: str, on_write: Callable[..., None]) -> None:
     """Then there is nothing to say about it."""
     before = system.rows(), system.secrets()
@@ -218,6 +210,7 @@ async def test_nothing_was_written_yet(system: System, archive: str, on_write: C
 # It is stopped ------------------------------------------------------------------------------------------------------
 
 
+@both_formats
 async def test_it_is_cancelled_while_secrets_are_written(
     system: System, archive: str, on_write: Callable[..., None]
 ) -> None:
@@ -237,6 +230,7 @@ async def test_it_is_cancelled_while_secrets_are_written(
     assert [progress.phase for progress in seen][-1] == "undo"
 
 
+@both_formats
 async def test_its_task_is_cancelled_as_asyncio_does(
     system: System, archive: str, on_write: Callable[..., None]
 ) -> None:
@@ -255,6 +249,7 @@ async def test_its_task_is_cancelled_as_asyncio_does(
     assert not journal().exists()
 
 
+@both_formats
 async def test_its_time_is_over(system: System, archive: str, on_write: Callable[..., None]) -> None:
     """The undo has time of its own."""
     before = system.rows(), system.secrets()
@@ -272,6 +267,7 @@ async def test_its_time_is_over(system: System, archive: str, on_write: Callable
 # Not everything comes back ------------------------------------------------------------------------------------------
 
 
+@both_formats
 async def test_somebody_else_wrote_meanwhile(system: System, archive: str, on_write: Callable[..., None]) -> None:
     """Theirs stays and is named in the error; the journal stays, and stops the next restore until it is dismissed."""
     rows, secrets = system.rows(), system.secrets()
@@ -281,7 +277,7 @@ async def test_somebody_else_wrote_meanwhile(system: System, archive: str, on_wr
         written.append(path)
         status, _ = kv.server.request("POST", path.replace("/", "/data/", 1), {"data": {"by": "somebody"}})
         assert status == 200
-        raise VaultUnreachable("The vault went away.", hint="Nothing was changed. Look after it.")
+        raise VaultUnreachable("The vault went away.", hint="Look after it.", effect="nothing")
 
     on_write(6, change)
     with pytest.raises(VaultUnreachable) as caught:
@@ -291,7 +287,9 @@ async def test_somebody_else_wrote_meanwhile(system: System, archive: str, on_wr
     assert said in error.message
     assert str(journal()) in error.hint
     assert "--dismiss" in error.hint
-    assert "Nothing was changed" not in error.hint
+    assert "Nothing was changed" not in str(error)
+    assert "The database is as before." in error.summary
+    assert (error.effect, error.remedies) == ("secrets", ("undo", "dismiss"))
     mount, _, name = path.partition("/")
     part = "yubikeys" if mount == kv.path else "application"
     secrets[part][name] = {"by": "somebody"}
@@ -311,6 +309,7 @@ def lines() -> list[Any]:
     return [json.loads(line) for line in journal().read_text(encoding="utf-8").splitlines()]
 
 
+@both_formats
 async def test_a_vault_that_stays_away(
     system: System, archive: str, on_write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +340,7 @@ async def test_a_vault_that_stays_away(
     assert not journal().exists()
 
 
+@both_formats
 async def test_a_cancellation_that_cannot_put_everything_back_says_so(
     system: System, archive: str, on_write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -372,8 +372,8 @@ import json, os, signal, sys
 from pathlib import Path
 import anyio
 from kleidia_backup import *
-from kleidia_backup.stages.pg.psql import PsqlSession
-from kleidia_backup.stages.vault.client import VaultClient
+from kleidia_backup.stages.pg.session import RestoreSession
+from kleidia_backup.stages.vault.kv.client import VaultClient
 
 given = json.load(sys.stdin)
 write, count = VaultClient.write, 0
@@ -388,7 +388,7 @@ async def dies(*arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 
-commit = PsqlSession.commit
+commit = RestoreSession.commit
 
 async def dies_in_commit(session):
     if given["when"] == "before commit":
@@ -398,12 +398,12 @@ async def dies_in_commit(session):
         os.kill(os.getpid(), signal.SIGKILL)
 
 VaultClient.write = dies
-PsqlSession.commit = dies_in_commit
+RestoreSession.commit = dies_in_commit
 anyio.run(lambda: restore(
     given["name"],
     store=DirectorySettings(Path(given["directory"]), prefix="backups/"),
     password=given["password"],
-    database=PostgresSettings(given["conninfo"], pg_dump=given["pg_dump"], psql=given["psql"]),
+    database=PostgresSettings(given["conninfo"], pg_dump=given["pg_dump"]),
     vault=VaultSettings(given["address"], TokenAuth(given["token"]), tuple(Root(*each) for each in given["roots"])),
 ))
 """
@@ -417,7 +417,6 @@ def die(system: System, name: str, when: str, number: int = 0) -> None:
         "password": PASSWORD,
         "conninfo": system.conninfo,
         "pg_dump": system.postgres.pg_dump,
-        "psql": system.postgres.psql,
         "address": system.vault.address,
         "token": system.application.server.root_token,
         "roots": [[root.prefix, root.mount, root.path] for root in system.vault.roots],
@@ -428,11 +427,12 @@ def die(system: System, name: str, when: str, number: int = 0) -> None:
         [sys.executable, "-c", _DIES], input=json.dumps(given), capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
-    # psql reads the end of its input and ends without a COMMIT, a moment later
+    # the server notices that the connection is gone a moment later
     while system.sql(f"SELECT 1 {SESSIONS}"):
         pass
 
 
+@both_formats
 @pytest.mark.parametrize(("when", "number"), [("before", 1), ("before", 7), ("after", 7)])
 async def test_a_killed_restore_is_undone_by_the_next_run(system: System, archive: str, when: str, number: int) -> None:
     """It is found, refuses another restore, and undone everything is as before."""
@@ -467,6 +467,7 @@ def say_cluster(name: str) -> None:
     journal().write_text(json.dumps({**header, "cluster": name} if name else header) + "\n" + rest, encoding="utf-8")
 
 
+@both_formats
 async def test_a_killed_restore_is_not_undone_in_another_vault(system: System, archive: str) -> None:
     """Neither at other roots nor in another vault, even at the same address; nothing is touched."""
     die(system, archive, "after", 7)
@@ -482,6 +483,7 @@ async def test_a_killed_restore_is_not_undone_in_another_vault(system: System, a
         await dismiss_restore()
 
 
+@both_formats
 async def test_a_killed_restore_is_undone_at_another_address_of_its_vault(system: System, archive: str) -> None:
     """The vault is known by what it calls itself; by its address alone where the journal does not say that."""
     before = system.rows(), system.secrets()
@@ -498,6 +500,7 @@ async def test_a_killed_restore_is_undone_at_another_address_of_its_vault(system
     assert (system.rows(), system.secrets()) == before
 
 
+@both_formats
 async def test_killed_before_commit(system: System, archive: str) -> None:
     """PostgreSQL says that it was rolled back; so the secrets go back."""
     before = system.rows(), system.secrets()
@@ -507,15 +510,18 @@ async def test_killed_before_commit(system: System, archive: str) -> None:
     with pytest.raises(UnfinishedRestore, match="no database is configured") as caught:
         await undo_restore(vault=system.vault)
     assert "SELECT txid_status(" in caught.value.hint
-    other = PostgresSettings(system.conninfo, psql=system.postgres.psql)
+    other = PostgresSettings(system.conninfo, pg_dump=system.postgres.pg_dump)
     with pytest.raises(ConfigurationError, match="another database"):
-        await undo_restore(vault=system.vault, database=replace(other, conninfo=f"{system.conninfo} dbname=postgres"))
+        await undo_restore(
+            vault=system.vault, database=replace(other, conninfo=make_conninfo(system.conninfo, dbname="postgres"))
+        )
     report = await undo_restore(vault=system.vault, database=system.postgres)
     assert not report.committed
     assert report.put_back + report.removed == 13
     assert (system.rows(), system.secrets()) == before
 
 
+@both_formats
 async def test_killed_after_commit(system: System, archive: str) -> None:
     """PostgreSQL says that the restore took place; so the secrets stay."""
     die(system, archive, "after commit")
@@ -527,14 +533,16 @@ async def test_killed_after_commit(system: System, archive: str) -> None:
     assert not journal().exists()
 
 
+@both_formats
 async def test_a_commit_of_which_nobody_knows(system: System, archive: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is undone blindly: the journal stays, the error says what to do, and later the server is asked."""
     before = system.rows(), system.secrets()
     monkeypatch.setattr(outcome, "SETTLING", 0.2)
-    commit = PsqlSession.commit
+    commit = RestoreSession.commit
 
-    async def lost(session: PsqlSession) -> None:
-        os.kill(session._child.pid, signal.SIGKILL)
+    async def lost(session: RestoreSession) -> None:
+        assert session._wire is not None
+        session._wire.close()
         with monkeypatch.context() as patch:
             gone = replace(session.settings, conninfo="host=127.0.0.1 port=1 dbname=x user=y")
             patch.setattr(session, "settings", gone)
@@ -543,7 +551,7 @@ async def test_a_commit_of_which_nobody_knows(system: System, archive: str, monk
     async def unknown(*_: Any) -> bool:
         return False
 
-    monkeypatch.setattr(PsqlSession, "commit", lost)
+    monkeypatch.setattr(RestoreSession, "commit", lost)
     monkeypatch.setattr(outcome, "end_backend", unknown)
     with pytest.raises(CommitUncertain) as caught:
         await bring_back(system, archive)
@@ -558,6 +566,7 @@ async def test_a_commit_of_which_nobody_knows(system: System, archive: str, monk
 # One at a time ------------------------------------------------------------------------------------------------------
 
 
+@both_formats
 async def test_a_running_restore_is_left_alone(system: System, archive: str, on_write: Callable[..., None]) -> None:
     """Nobody undoes, dismisses or joins it; a restore of a database alone has nothing to do with its vault."""
 
@@ -575,6 +584,7 @@ async def test_a_running_restore_is_left_alone(system: System, archive: str, on_
     assert not journal().exists()
 
 
+@both_formats
 async def test_each_state_directory_has_its_own(system: System, archive: str, tmp_path: Path) -> None:
     """The setting decides where a journal is looked for."""
     held = Journal.begin("x", system.vault, tmp_path / "one")
@@ -584,6 +594,7 @@ async def test_each_state_directory_has_its_own(system: System, archive: str, tm
     held.remove()
 
 
+@both_formats
 async def test_a_state_directory_that_cannot_be_used(system: System, archive: str, tmp_path: Path) -> None:
     """It shows before anything is written; a restore of the database alone does not need one."""
     before = system.rows(), system.secrets()

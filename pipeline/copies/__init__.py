@@ -1,0 +1,1 @@
+"""Second copies: archives in other stores than the one they were made in."""

@@ -1,0 +1,1 @@
+"""Drills: archives are restored into scratch servers and compared with what they say."""

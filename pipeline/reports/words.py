@@ -1,0 +1,99 @@
+"""Sizes, times, counts and progress in words, and reports as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...stages.errors import Right
+from ...stages.words import count as count  # noqa: PLC0414 - offered here as well
+
+if TYPE_CHECKING:
+    from .jobs import Progress
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(number: float) -> str:
+    """Bytes for people: ``1.5 MiB``."""
+    unit = 0
+    while number >= 1023.95 and unit < len(_UNITS) - 1:
+        number, unit = number / 1024, unit + 1
+    return f"{number:.1f} {_UNITS[unit]}" if unit else f"{number:.0f} B"
+
+
+def seconds(number: float) -> str:
+    """Seconds for people: ``0.4 s``, ``3 min 07 s``, ``1 h 02 min``."""
+    if number < 99.95:
+        return f"{number:.1f} s"
+    minutes, rest = divmod(round(number), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def moment(time: datetime) -> str:
+    """A time in UTC, to the second."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def printable(text: object) -> str:
+    """A text on one line, without anything that a terminal would obey: names come from servers and archives."""
+    line = " ".join(str(text).split())
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+
+
+def prune_question(roots: Sequence[object]) -> str:
+    """What a prune removes, for the one who decides."""
+    below = ", ".join(printable(root) for root in roots)
+    return (
+        f"Afterwards every secret below {below} that the archive does not have will be removed, also one that\n"
+        "could not be read when the archive was made. In KV version 2 it can be undeleted, in version 1 it is gone.\n"
+        "`restore --dry-run` names them."
+    )
+
+
+def amounts(progress: Progress) -> dict[str, str]:
+    """What is done, of each quantity that the job has: ``{"database": "1.5 MiB of about 2.0 MiB", "secrets": …}``."""
+    total = progress.sql_total
+    # The total of a backup is the size of the database on disk, which may be far from that of its SQL, until it ends.
+    about = "about " if progress.phase == "backup" and total != progress.sql_bytes else ""
+    found = {
+        "database": _of(progress.sql_bytes, total, size, about),
+        "secrets": _of(progress.secrets, progress.secrets_total, lambda number: f"{number:,}", ""),
+        "archive": _of(progress.archive_bytes, progress.archive_total, size, ""),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _of(done: int, total: int | None, words: Any, about: str) -> str:
+    if not done and not total:
+        return ""
+    return f"{words(done)} of {about}{words(total)}" if total and total >= done else str(words(done))
+
+
+def as_json(value: Any) -> Any:
+    """Reports and what they hold, as what JSON knows. Bytes (salts, nonces) become hex digits, rights words."""
+    if isinstance(value, Right):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        if hasattr(value, "waiting_in"):
+            names.append("busy")
+        return {name: as_json(getattr(value, name)) for name in names}
+    if isinstance(value, dict):
+        return {str(name): as_json(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(each) for each in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, float):
+        return round(value, 3)
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,1 @@
+"""Which archives are kept and which go: pins, the rules, and their use on a store."""

@@ -1,0 +1,170 @@
+"""Preserved tables of kinds that stood in the way of a restore, or came back other than they were."""
+
+from __future__ import annotations
+
+from .case import Case
+
+JOBS = "CREATE TABLE backup_jobs (id serial PRIMARY KEY, s text); INSERT INTO backup_jobs (s) VALUES ('canary');"
+
+
+def changed(name: str, before: str, then: str, *, rows: str = "", **more: object) -> Case:
+    """A preserved table stays as it is now: what comes out is the first and then the second."""
+    return Case(name, before, then + rows, wanted=before + then, **more)  # type: ignore[arg-type]
+
+
+CASES = [
+    Case(
+        "no replica identity, published",
+        "CREATE TABLE backup_jobs (s text); INSERT INTO backup_jobs VALUES ('canary'); CREATE PUBLICATION p FOR ALL TABLES;",
+    ),
+    Case(
+        "no replica identity, published by name",
+        "CREATE TABLE backup_jobs (s text); INSERT INTO backup_jobs VALUES ('canary'); CREATE PUBLICATION p FOR TABLE backup_jobs;",
+        thorough=True,
+    ),
+    Case(
+        "no replica identity in a published schema",
+        "CREATE TABLE backup_jobs (s text); INSERT INTO backup_jobs VALUES ('canary'); CREATE PUBLICATION p FOR TABLES IN SCHEMA public;",
+        thorough=True,
+    ),
+    Case(
+        "replica identity of nothing",
+        f"{JOBS} ALTER TABLE backup_jobs REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR ALL TABLES;",
+        thorough=True,
+    ),
+    Case(
+        "audit log in a publication",
+        "CREATE TABLE audit_logs (s text); INSERT INTO audit_logs VALUES ('canary'); CREATE PUBLICATION p FOR ALL TABLES;",
+        audit=False,
+    ),
+    Case(
+        "a collation of the database",
+        "CREATE COLLATION nd (provider = libc, locale = 'C');"
+        "CREATE TABLE backup_jobs (id serial PRIMARY KEY, s text COLLATE nd); INSERT INTO backup_jobs (s) VALUES ('canary');",
+    ),
+    Case(
+        "a builtin collation in an array",
+        "CREATE COLLATION nd (provider = builtin, locale = 'C.UTF-8');"
+        "CREATE TABLE backup_jobs (id serial PRIMARY KEY, s text[] COLLATE nd); INSERT INTO backup_jobs (s) VALUES ('{canary}');",
+        thorough=True,
+    ),
+    Case(
+        "a domain with a collation",
+        "CREATE COLLATION nd (provider = libc, locale = 'C'); CREATE DOMAIN d AS text COLLATE nd;"
+        "CREATE TABLE backup_jobs (id serial PRIMARY KEY, s d, t d COLLATE \"POSIX\"); INSERT INTO backup_jobs (s) VALUES ('canary');",
+        thorough=True,
+    ),
+    Case(
+        "a composite type with a collation",
+        "CREATE COLLATION nd (provider = libc, locale = 'C'); CREATE TYPE c AS (a text COLLATE nd);"
+        "CREATE TABLE backup_jobs (id serial PRIMARY KEY, s c); INSERT INTO backup_jobs (s) VALUES (ROW('canary'));",
+        thorough=True,
+    ),
+    Case(
+        "an enum behind a domain",
+        "CREATE TYPE st AS ENUM ('a', 'b'); CREATE DOMAIN std AS st;"
+        "CREATE TABLE backup_jobs (id serial PRIMARY KEY, s std); INSERT INTO backup_jobs (s) VALUES ('a');",
+        "ALTER TYPE st ADD VALUE 'c'; INSERT INTO backup_jobs (s) VALUES ('c');",
+        restored=("st",),
+        wanted="CREATE TYPE st AS ENUM ('a', 'b', 'c'); CREATE DOMAIN std AS st; CREATE TABLE backup_jobs (id serial PRIMARY KEY, s std);"
+        "SELECT nextval('backup_jobs_id_seq'), nextval('backup_jobs_id_seq');",
+    ),
+    *[
+        Case(
+            f"an enum behind {name}",
+            f"CREATE TYPE st AS ENUM ('a', 'b'); {make}"
+            f"CREATE TABLE backup_jobs (id serial PRIMARY KEY, s {kind}); INSERT INTO backup_jobs (s) VALUES ({one});",
+            f"ALTER TYPE st ADD VALUE 'c'; INSERT INTO backup_jobs (s) VALUES ({two});",
+            restored=("st",),
+            wanted=f"CREATE TYPE st AS ENUM ('a', 'b', 'c'); {make} CREATE TABLE backup_jobs (id serial PRIMARY KEY, s {kind});"
+            "SELECT nextval('backup_jobs_id_seq'), nextval('backup_jobs_id_seq');",
+            thorough=True,
+        )
+        for name, make, kind, one, two in [
+            ("an array", "", "st[]", "'{a}'", "'{c,a}'"),
+            ("a domain of an array", "CREATE DOMAIN sd AS st[];", "sd", "'{a}'", "'{c}'"),
+            ("an array of a domain", "CREATE DOMAIN sd AS st;", "sd[]", "'{a}'", "'{c}'"),
+            ("a composite type", "CREATE TYPE sc AS (x int, y st);", "sc", "ROW(1, 'a')", "ROW(1, 'c')"),
+            ("a range", "CREATE TYPE sr AS RANGE (subtype = st);", "sr", "'[a,b]'", "'[b,c]'"),
+            (
+                "a multirange",
+                "CREATE TYPE sr AS RANGE (subtype = st, multirange_type_name = sm);",
+                "sm",
+                "'{[a,b]}'",
+                "'{[b,c]}'",
+            ),
+            ("a domain of a domain", "CREATE DOMAIN s1 AS st; CREATE DOMAIN sd AS s1;", "sd", "'a'", "'c'"),
+        ]
+    ],
+    Case(
+        "a composite type that got an attribute",
+        "CREATE TYPE c AS (a int); CREATE TABLE backup_jobs (id serial PRIMARY KEY, s c);"
+        "INSERT INTO backup_jobs (s) VALUES (ROW(1));",
+        "ALTER TYPE c ADD ATTRIBUTE z int; INSERT INTO backup_jobs (s) VALUES (ROW(1, 2));",
+        wanted="CREATE TYPE c AS (a int, z int); CREATE TABLE backup_jobs (id serial PRIMARY KEY, s c);"
+        "SELECT nextval('backup_jobs_id_seq'), nextval('backup_jobs_id_seq');",
+        restored=("public.c",),
+        thorough=True,
+    ),
+    changed(
+        "a generated column of another expression",
+        "CREATE TABLE backup_jobs (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a * 2) STORED); INSERT INTO backup_jobs (id, a) VALUES (1, 1);",
+        "ALTER TABLE backup_jobs ALTER b SET EXPRESSION AS (a * 5);",
+    ),
+    changed(
+        "a generated column made anew",
+        "CREATE TABLE backup_jobs (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a * 2) STORED); INSERT INTO backup_jobs (id, a) VALUES (1, 1);",
+        "ALTER TABLE backup_jobs DROP b; ALTER TABLE backup_jobs ADD b int GENERATED ALWAYS AS (a * 7);",
+        thorough=True,
+    ),
+    changed(
+        "a plain column that became generated",
+        "CREATE TABLE backup_jobs (id int PRIMARY KEY, a int, b int); INSERT INTO backup_jobs VALUES (1, 1, 1);",
+        "ALTER TABLE backup_jobs DROP b; ALTER TABLE backup_jobs ADD b int GENERATED ALWAYS AS (a * 7) STORED;",
+        thorough=True,
+    ),
+    changed(
+        "a generated column that became plain",
+        "CREATE TABLE backup_jobs (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a * 2) STORED); INSERT INTO backup_jobs (id, a) VALUES (1, 1);",
+        "ALTER TABLE backup_jobs ALTER b DROP EXPRESSION;",
+        thorough=True,
+    ),
+    Case("no column", "CREATE TABLE backup_jobs (); INSERT INTO backup_jobs DEFAULT VALUES;"),
+    Case(
+        "no column any more",
+        "CREATE TABLE backup_jobs (a int); INSERT INTO backup_jobs VALUES (1);",
+        "ALTER TABLE backup_jobs DROP a",
+        wanted="CREATE TABLE backup_jobs ();",
+        thorough=True,
+    ),
+    Case(
+        "forced row security, as its owner",
+        "CREATE TABLE t (a int); CREATE TABLE backup_jobs (id serial PRIMARY KEY); INSERT INTO backup_jobs DEFAULT VALUES;"
+        "ALTER TABLE backup_jobs ENABLE ROW LEVEL SECURITY; ALTER TABLE backup_jobs FORCE ROW LEVEL SECURITY;",
+        role="owner",
+    ),
+    Case(
+        "not in the archive, and others need it",
+        "CREATE TABLE t (a int);",
+        f"{JOBS} CREATE FUNCTION jobs() RETURNS SETOF backup_jobs LANGUAGE sql AS 'SELECT * FROM backup_jobs'; CREATE TABLE later (j backup_jobs);"
+        "CREATE VIEW later_view AS SELECT * FROM backup_jobs;",
+        left="DROP TABLE later; DROP VIEW later_view; DROP FUNCTION jobs; DROP TABLE backup_jobs",
+    ),
+    Case(
+        "key that a restore left NOT VALID",
+        "CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users VALUES (1);"
+        "CREATE TABLE backup_jobs (id serial PRIMARY KEY, u int CONSTRAINT j_u REFERENCES users); INSERT INTO backup_jobs (u) VALUES (1);",
+        "ALTER TABLE backup_jobs DROP CONSTRAINT j_u; ALTER TABLE backup_jobs ADD CONSTRAINT j_u FOREIGN KEY (u) REFERENCES users NOT VALID",
+        thorough=True,
+    ),
+    Case(
+        "in other schemas and with other names",
+        'CREATE SCHEMA "My App"; CREATE TABLE "My App"."Jobs; x" (id serial PRIMARY KEY, s text);'
+        """INSERT INTO "My App"."Jobs; x" (s) VALUES ('canary'); CREATE VIEW v AS SELECT * FROM "My App"."Jobs; x";""",
+        """INSERT INTO "My App"."Jobs; x" (s) VALUES ('later'); ALTER SEQUENCE "My App"."Jobs; x_id_seq" RESTART 1;""",
+        wanted='CREATE SCHEMA "My App"; CREATE TABLE "My App"."Jobs; x" (id serial PRIMARY KEY, s text);'
+        'CREATE VIEW v AS SELECT * FROM "My App"."Jobs; x";',
+        settings={"preserve": ('"My App"."Jobs; x"',)},
+        thorough=True,
+    ),
+]
