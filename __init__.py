@@ -10,13 +10,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .formats.errors import ArchiveError, DamagedArchive, KleidiaError, WrongPassword
-    from .pipeline.archives import check_connections, delete, download, inspect, list_archives, presign
+    from .formats.errors import ArchiveError, DamagedArchive, KleidiaError, OtherSystem, UnknownSigner, WrongPassword
+    from .formats.v2.keys.pairs import PrivateKey, PublicKey, SigningKey, VerifyKey
+    from .pipeline.archives.actions import delete, download, inspect, presign
+    from .pipeline.archives.checks import check_connections
+    from .pipeline.archives.contents import contents
+    from .pipeline.archives.full_contents import full_contents
+    from .pipeline.archives.listing import ArchiveInfo, Known, list_archives
+    from .pipeline.archives.rewrap import RewrapReport, rewrap
     from .pipeline.backup import backup
+    from .pipeline.convert import convert
+    from .pipeline.copies.settings import Copy
+    from .pipeline.copies.sync import CopyReport, sync_copies
+    from .pipeline.diff.run import diff
+    from .pipeline.drill import drill
+    from .pipeline.drills.asked import DrillCheck, Scratch
+    from .pipeline.drills.report import DrillReport
+    from .pipeline.parts.keys import Keys
     from .pipeline.plan import plan_restore
-    from .pipeline.plan_report import RestorePlan
-    from .pipeline.report import BackupReport, Progress, RestoreReport, UndoReport, VerifyReport
+    from .pipeline.reports.contents import ArchiveContents, ConvertReport, FullContents
+    from .pipeline.reports.diff import DiffReport
+    from .pipeline.reports.jobs import BackupReport, Progress, RestoreReport, UndoReport, VerifyReport
+    from .pipeline.reports.plan import RestorePlan
+    from .pipeline.reports.tables import TablesReport
     from .pipeline.restore import restore
+    from .pipeline.tables.restore import restore_tables
     from .pipeline.undo import dismiss_restore, undo_restore
     from .pipeline.verify import verify, verify_password
     from .stages.errors import (
@@ -27,18 +45,45 @@ if TYPE_CHECKING:
         UnfinishedRestore,
         VaultError,
     )
-    from .stages.pg.settings import PostgresSettings
-    from .stages.stores.directory import DirectorySettings
-    from .stages.stores.s3 import S3Settings
-    from .stages.vault.settings import AppRoleAuth, KubernetesAuth, Root, TokenAuth, UserpassAuth, VaultSettings
+    from .stages.pg.server.settings import PostgresSettings
+    from .stages.stores.directory.store import DirectorySettings
+    from .stages.stores.past import store_at
+    from .stages.stores.s3.store import S3Settings
+    from .stages.vault.kv.settings import AppRoleAuth, KubernetesAuth, Root, TokenAuth, UserpassAuth, VaultSettings
+    from .stages.vault.transit import TransitKey
 
 _MODULES = {
-    "formats.errors": ("ArchiveError", "DamagedArchive", "KleidiaError", "WrongPassword"),
-    "pipeline.archives": ("check_connections", "delete", "download", "inspect", "list_archives", "presign"),
+    "formats.errors": (
+        "ArchiveError",
+        "DamagedArchive",
+        "KleidiaError",
+        "OtherSystem",
+        "UnknownSigner",
+        "WrongPassword",
+    ),
+    "formats.v2.keys.pairs": ("PrivateKey", "PublicKey", "SigningKey", "VerifyKey"),
+    "pipeline.archives.actions": ("delete", "download", "inspect", "presign"),
+    "pipeline.archives.full_contents": ("full_contents",),
+    "pipeline.archives.listing": ("ArchiveInfo", "Known", "list_archives"),
+    "pipeline.archives.rewrap": ("RewrapReport", "rewrap"),
+    "pipeline.archives.contents": ("contents",),
     "pipeline.backup": ("backup",),
+    "pipeline.convert": ("convert",),
+    "pipeline.copies.settings": ("Copy",),
+    "pipeline.copies.sync": ("CopyReport", "sync_copies"),
+    "pipeline.drill": ("drill",),
+    "pipeline.drills.asked": ("DrillCheck", "Scratch"),
+    "pipeline.drills.report": ("DrillReport",),
+    "pipeline.reports.contents": ("ArchiveContents", "ConvertReport", "FullContents"),
+    "pipeline.archives.checks": ("check_connections",),
+    "pipeline.diff.run": ("diff",),
+    "pipeline.parts.keys": ("Keys",),
     "pipeline.plan": ("plan_restore",),
-    "pipeline.plan_report": ("RestorePlan",),
-    "pipeline.report": ("BackupReport", "Progress", "RestoreReport", "UndoReport", "VerifyReport"),
+    "pipeline.reports.plan": ("RestorePlan",),
+    "pipeline.reports.diff": ("DiffReport",),
+    "pipeline.reports.tables": ("TablesReport",),
+    "pipeline.tables.restore": ("restore_tables",),
+    "pipeline.reports.jobs": ("BackupReport", "Progress", "RestoreReport", "UndoReport", "VerifyReport"),
     "pipeline.restore": ("restore",),
     "pipeline.undo": ("dismiss_restore", "undo_restore"),
     "pipeline.verify": ("verify", "verify_password"),
@@ -50,49 +95,81 @@ _MODULES = {
         "UnfinishedRestore",
         "VaultError",
     ),
-    "stages.pg.settings": ("PostgresSettings",),
-    "stages.stores.directory": ("DirectorySettings",),
-    "stages.stores.s3": ("S3Settings",),
-    "stages.vault.settings": ("AppRoleAuth", "KubernetesAuth", "Root", "TokenAuth", "UserpassAuth", "VaultSettings"),
+    "stages.pg.server.settings": ("PostgresSettings",),
+    "stages.stores.directory.store": ("DirectorySettings",),
+    "stages.stores.past": ("store_at",),
+    "stages.stores.s3.store": ("S3Settings",),
+    "stages.vault.kv.settings": ("AppRoleAuth", "KubernetesAuth", "Root", "TokenAuth", "UserpassAuth", "VaultSettings"),
+    "stages.vault.transit": ("TransitKey",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "AppRoleAuth",
+    "ArchiveContents",
     "ArchiveError",
+    "ArchiveInfo",
     "BackupReport",
     "ConfigurationError",
+    "ConvertReport",
+    "Copy",
+    "CopyReport",
     "DamagedArchive",
     "DatabaseError",
+    "DiffReport",
     "DirectorySettings",
+    "DrillCheck",
+    "DrillReport",
+    "FullContents",
     "JobTimeout",
+    "Keys",
     "KleidiaError",
+    "Known",
     "KubernetesAuth",
+    "OtherSystem",
     "PostgresSettings",
+    "PrivateKey",
     "Progress",
+    "PublicKey",
     "RestorePlan",
     "RestoreReport",
+    "RewrapReport",
     "Root",
     "S3Settings",
+    "Scratch",
+    "SigningKey",
     "StoreError",
+    "TablesReport",
     "TokenAuth",
+    "TransitKey",
     "UndoReport",
     "UnfinishedRestore",
+    "UnknownSigner",
     "UserpassAuth",
     "VaultError",
     "VaultSettings",
+    "VerifyKey",
     "VerifyReport",
     "WrongPassword",
     "backup",
     "check_connections",
+    "contents",
+    "convert",
     "delete",
+    "diff",
     "dismiss_restore",
     "download",
+    "drill",
+    "full_contents",
     "inspect",
     "list_archives",
     "plan_restore",
     "presign",
     "restore",
+    "restore_tables",
+    "rewrap",
+    "store_at",
+    "sync_copies",
     "undo_restore",
     "verify",
     "verify_password",

@@ -47,7 +47,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     directory = tmp_path / "here"
     directory.mkdir()
     monkeypatch.chdir(directory)
-    monkeypatch.setattr("kleidia_backup.service.config.DEFAULT_FILES", (Path("kleidia-backup.toml"),))
+    monkeypatch.setattr("kleidia_backup.config.reader.DEFAULT_FILES", (Path("kleidia-backup.toml"),))
     return directory
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Callable
@@ -11,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from kleidia_backup.service.config import Config, load
-from kleidia_backup.service.config_example import example
-from kleidia_backup.service.config_keys import KEYS, SECTIONS, Key
-from kleidia_backup.service.settings import database_settings, store_settings, vault_settings
+from kleidia_backup.config.build import database_settings, store_settings, vault_settings
+from kleidia_backup.config.example import example
+from kleidia_backup.config.keys import KEYS, SECTIONS, Key
+from kleidia_backup.config.reader import Config, load
 from kleidia_backup.stages.errors import ConfigurationError
-from kleidia_backup.stages.pg.settings import PostgresSettings
-from kleidia_backup.stages.stores.directory import DirectorySettings
-from kleidia_backup.stages.stores.s3_settings import S3Settings
-from kleidia_backup.stages.vault.settings import (
+from kleidia_backup.stages.pg.server.settings import PostgresSettings
+from kleidia_backup.stages.stores.directory.store import DirectorySettings
+from kleidia_backup.stages.stores.s3.settings import S3Settings
+from kleidia_backup.stages.vault.kv.settings import (
     AppRoleAuth,
     KubernetesAuth,
     Root,
@@ -36,6 +37,10 @@ _VAULT = '[vault]\naddress = "http://vault:8200"\nroots = [{mount = "secret"}]\n
 
 
 def _literal(key: Key) -> str:
+    if key.kind == "checks":
+        return '[{name = "users", sql = "SELECT 1", expect = "1"}]'
+    if key.kind == "grants":
+        return '[{of = "ops", role = "operator", targets = ["*"]}]'
     return key.example or '[{prefix = "a/", mount = "secret", path = "b", kv_version = 2}]'
 
 
@@ -44,6 +49,8 @@ def _variable_text(key: Key) -> str:
     if key.kind == "roots":
         return '[{"prefix": "a/", "mount": "secret", "path": "b", "kv_version": 2}]'
     value = tomllib.loads(f"it = {_literal(key)}")["it"]
+    if key.kind in {"checks", "grants"}:
+        return json.dumps(value)
     return ",".join(value) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -151,7 +158,7 @@ def test_the_example_is_a_configuration(configured: Write, tmp_path: Path) -> No
         bucket="kleidia-backups",
         endpoint="https://minio.example.org",
         prefix="backups/",
-        access_key_id="AKIA…",
+        access_key_id="AKIAIOSFODNN7EXAMPLE",
         secret_access_key=f"store-secret-access-key-{CANARY}",
         path_style=True,
     )
@@ -168,7 +175,7 @@ def test_every_key_stands_in_the_example_with_its_variable() -> None:
         assert key.variable in text
         for variable in key.standard:
             assert variable in text
-        if key.kind != "roots":
+        if key.kind not in {"roots", "checks", "grants"}:
             assert re.search(rf"^#?{key.name} = .* {key.variable}\b", text, re.MULTILINE), key.where
     uncommented = re.sub(r"^#(?=[a-z_\[])", "", text, flags=re.MULTILINE)
     tables = tomllib.loads(uncommented)
@@ -186,10 +193,10 @@ def test_the_examples_defaults_are_the_real_defaults(configured: Write, tmp_path
     configured(
         _example(
             tmp_path,
-            *("port = 5432", 'pg_dump = "pg_dump"', 'psql = "psql"', 'preserve_tables = ["b', 'audit_tables = ["a'),
+            *("port = 5432", 'pg_dump = "pg_dump"', 'preserve_tables = ["b', 'audit_tables = ["a'),
             *("workers = 20", "request_timeout = 100", "retry_budget = 60", 'mount = "approle"', "wrapped = false"),
-            *('checksum = "crc32"', "connect_timeout = 10", "read_timeout = 300", 'operation_timeout = "30m"'),
-            *("attempts = 8", "connections = 24", 'lock_timeout = "10m"', 'query_timeout = "60s"'),
+            *('checksum = "crc32"', "connect_timeout = 10", 'read_timeout = "5m"', 'operation_timeout = "30m"'),
+            *("attempts = 8", "connections = 24", 'lock_timeout = "10m"', "query_timeout = 60"),
         ).replace("\ninsecure_tls", "\n#")
     )
     said = load(environment={})
@@ -197,7 +204,7 @@ def test_the_examples_defaults_are_the_real_defaults(configured: Write, tmp_path
     assert vault_settings(said) == vault_settings(plain)
     assert (one := database_settings(said)) is not None
     assert (other := database_settings(plain)) is not None
-    assert (one.pg_dump, one.psql, one.preserve, one.audit) == (other.pg_dump, other.psql, other.preserve, other.audit)
+    assert (one.pg_dump, one.preserve, one.audit) == (other.pg_dump, other.preserve, other.audit)
     assert (one.lock_timeout, one.query_timeout) == (other.lock_timeout, other.query_timeout)
     waiting = database_settings(load(environment={"KLEIDIA_DATABASE_LOCK_TIMEOUT": "90s"}))
     assert (waiting is not None, waiting and waiting.lock_timeout) == (True, 90.0)
@@ -207,8 +214,8 @@ def test_every_setting_of_the_library_can_be_configured() -> None:
     """A new field of a settings class needs a key, or a reason why not."""
     kinds = {
         "database": (PostgresSettings, {"conninfo", "_parameters", "preserve", "audit"}),
-        "vault": (VaultSettings, {"auth", "start_budget", "retry_base", "retry_cap"}),
-        "store": (S3Settings, {"backoff"}),
+        "vault": (VaultSettings, {"auth", "start_budget", "retry_base", "retry_cap", "own"}),
+        "store": (S3Settings, {"as_of", "backoff", "tells_why"}),
     }
     for section, (settings, rest) in kinds.items():
         names = {field.name for field in fields(settings)} - rest
@@ -420,14 +427,14 @@ def test_relative_paths_start_at_the_files_directory(tmp_path: Path) -> None:
     """A configuration can be moved together with what it names; a name of a program is looked for on PATH."""
     path = tmp_path / "kleidia-backup.toml"
     path.write_text(
-        '[store]\ntype = "directory"\npath = "archives"\n[database]\npg_dump = "bin/pg_dump"\npsql = "psql-18"\n',
+        '[store]\ntype = "directory"\npath = "archives"\n[database]\npg_dump = "bin/pg_dump"\n',
         encoding="utf-8",
     )
     config = load(path, {})
     assert store_settings(config) == DirectorySettings(tmp_path / "archives")
     database = database_settings(config)
     assert database is not None
-    assert (database.pg_dump, database.psql) == (str(tmp_path / "bin/pg_dump"), "psql-18")
+    assert database.pg_dump == str(tmp_path / "bin/pg_dump")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from kleidia_backup.service.demo.kv import KvMount
-from kleidia_backup.service.demo.servers import Bucket, PostgresServer
+from kleidia_backup.demo.servers.kv import KvMount
+from kleidia_backup.demo.servers.together import Bucket, PostgresServer
 
 from .conftest import Outcome, command
 
@@ -86,7 +86,6 @@ name = "{where["dbname"]}"
 user = "{where["user"]}"
 password_file = "db"
 pg_dump = "{postgres_server.bin_dir / "pg_dump"}"
-psql = "{postgres_server.bin_dir / "psql"}"
 [vault]
 address = "{kv.server.address}"
 [[vault.roots]]
@@ -204,10 +203,22 @@ def test_in_processes_of_their_own(installation: Installation, spawn: Call) -> N
 
 def test_what_people_read(installation: Installation) -> None:
     """Without ``--json``: names, sizes, seconds of each phase, where the time went; no escape sequence in a pipe."""
-    backup = installation.run("backup", "--no-audit-logs")
+    backup = installation.run("--verbose", "backup", "--no-audit-logs")
     assert backup.status == 0, backup.everything
     name = next(Path(installation.config.parent, "store/backups").iterdir()).name
-    for part in ("Backup complete (full)", name, "KiB", "6", "prepare", "waiting for input", "pg_dump", "seal"):
+    for part in (
+        "Backup complete (full)",
+        name,
+        "KiB",
+        "6",
+        "prepare",
+        "waiting for input",
+        "pg_dump",
+        "assemble",
+        "gzip",
+        "seal",
+        "sha256",
+    ):
         assert part in backup.out
     assert "\x1b" not in backup.everything
     verified = installation.run("verify", name)
@@ -331,7 +342,7 @@ def test_the_log_of_verbose_is_json_in_a_pipe_and_holds_no_secret(installation: 
     backup = installation.run("backup", "--verbose", "--json")
     assert backup.status == 0
     events = [json.loads(line) for line in backup.err.splitlines()]
-    assert {"phase", "StageStarted", "StageFinished"} <= {event["event"] for event in events}
+    assert {"phase", "StageStarted", "StageEnded"} <= {event["event"] for event in events}
     assert backup.json["exit_code"] == 0
 
 
@@ -345,6 +356,68 @@ def test_connections_name_what_is_missing(installation: Installation, tmp_path: 
     assert shown.status == 7
     assert "store: not ok" in shown.out
     assert "database: ok" in shown.out
+
+
+@pytest.fixture
+def backup_only(installation: Installation) -> Iterator[dict[str, str]]:
+    """The environment of somebody with the rights that README gives for a backup, and no others."""
+    role, server = f"backup_{os.urandom(4).hex()}", installation.kv.server
+    installation.sql(f"CREATE ROLE {role} LOGIN PASSWORD 'canary-of-the-vault'; GRANT pg_read_all_data TO {role}")
+    mount = installation.kv.path
+    rules = (
+        f'path "{mount}/metadata/app/*" {{ capabilities = ["list"] }}'
+        f'path "{mount}/data/app/*" {{ capabilities = ["read"] }}'
+    )
+    server.request("PUT", f"sys/policies/acl/{role}", {"policy": rules})
+    _, answer = server.request("POST", "auth/token/create", {"policies": [role]})
+    yield {
+        "KLEIDIA_DATABASE_USER": role,
+        "KLEIDIA_DATABASE_PASSWORD": "canary-of-the-vault",
+        "KLEIDIA_VAULT_AUTH_TOKEN": answer["auth"]["client_token"],
+    }
+    installation.sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_connections_are_tested_for_what_was_asked(installation: Installation, backup_only: dict[str, str]) -> None:
+    """Rights for backups alone are right for backups; what a restore lacks is shown, and counts when that is asked."""
+    run = installation.run
+    tested = run("test-connection", "--json", environment=backup_only)
+    assert (tested.status, tested.json["ok"], tested.json["for"]) == (0, True, "backup")
+    store, database, vault = tested.json["checks"]
+    assert [each["backup_lacks"] for each in (store, database, vault)] == [[], [], []]
+    assert store["restore_lacks"] == []
+    assert database["restore_lacks"] == [
+        "ownership of table public.audit_logs, table public.notes",
+        "CREATE on schema public",
+    ]
+    assert f"create on {installation.kv.path}/data/app/*" in vault["restore_lacks"]
+    assert run("backup", environment=backup_only).status == 0
+
+    failed = run("test-connection", "--for", "restore", "--json", environment=backup_only)
+    assert (failed.status, failed.json["ok"]) == (5, False)
+    assert failed.json["checks"][1]["missing"] == database["restore_lacks"]
+    assert [check["ok"] for check in failed.json["checks"]] == [True, False, False]
+    assert run("test-connection", "--for", "restore").status == 0
+
+    shown = run("test-connection", environment=backup_only)
+    assert "database: ok" in shown.out
+    assert "lacks ownership of table public.audit_logs" in " ".join(shown.out.split())
+
+
+def test_a_backup_that_cannot_have_everything_says_so(installation: Installation, backup_only: dict[str, str]) -> None:
+    """Exit status 8, a warning that names the object and the cure, and the same from the test beforehand."""
+    installation.sql(
+        "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
+        "CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (password 'canary-of-the-vault')"
+    )
+    tested = installation.run("test-connection", environment=backup_only)
+    assert tested.status == 0
+    assert "user mapping for public on server s" in " ".join(tested.err.split())
+    made = installation.run("backup", "--json", environment=backup_only)
+    assert made.status == 8
+    assert made.json["left_out"] == ["user mapping for public on server s"]
+    assert "Back up as a superuser" in made.json["warnings"][0]
+    assert installation.run("backup", "--name", "all.enc").status == 0
 
 
 def test_ctrl_c_while_pg_dump_waits(installation: Installation, tmp_path: Path) -> None:

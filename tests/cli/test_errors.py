@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from kleidia_backup.pipeline.report import Progress
-from kleidia_backup.service import ask
-from kleidia_backup.service.exit_codes import EXIT_CODES, documented, exit_code
+from kleidia_backup.commands.console import ask
+from kleidia_backup.commands.console.exit_codes import EXIT_CODES
+from kleidia_backup.commands.console.failure import exit_code
+from kleidia_backup.pipeline.reports.jobs import Progress
 from kleidia_backup.stages import errors
 from kleidia_backup.stages.errors import DamagedArchive, KleidiaError
 
@@ -26,6 +27,8 @@ EXPECTED: dict[type[KleidiaError], int] = {
     errors.UnsupportedArchive: 3,
     errors.DamagedArchive: 3,
     errors.WrongPassword: 4,
+    errors.UnknownSigner: 3,
+    errors.OtherSystem: 3,
     errors.PayloadError: 3,
     errors.ConfigurationError: 2,
     errors.ToolError: 2,
@@ -50,7 +53,9 @@ EXPECTED: dict[type[KleidiaError], int] = {
     errors.ObjectMissing: 7,
     errors.ObjectExists: 7,
     errors.ObjectChanged: 7,
+    errors.ObjectRetained: 7,
     errors.Busy: 9,
+    errors.Pinned: 9,
     errors.UnfinishedRestore: 9,
     errors.JobTimeout: 10,
     errors.InternalError: 1,
@@ -70,7 +75,7 @@ def test_every_class_of_errors_has_a_status() -> None:
     finer = {kind for kind in ours if kind.__name__ not in {*errors.__all__, "NotConfirmed"}}
     assert ours - finer == set(EXPECTED)
     for kind in finer:
-        (base,) = (each for each in EXPECTED if each.__name__ == documented(kind))
+        (base,) = (each for each in EXPECTED if each.__name__ == kind.documented())
         assert issubclass(kind, base)
         assert exit_code(kind) == EXPECTED[base]
     assert {kind.__name__ for kind in EXPECTED} - {"NotConfirmed"} <= set(errors.__all__)
@@ -88,7 +93,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, configured: Callable[[str], Path]) 
         async def verify(*_: Any, **__: Any) -> None:
             raise error
 
-        monkeypatch.setattr("kleidia_backup.service.job_commands.read_all", verify)
+        monkeypatch.setattr("kleidia_backup.commands.verify.read_all", verify)
 
     return fail
 
@@ -102,15 +107,19 @@ def test_an_error_is_one_line_and_a_next_step(
     failing(kind(*arguments, hint="Mend it."))
     told = call("verify", "x")
     assert (told.status, told.out) == (EXPECTED[kind], "")
-    assert told.err == "error: It broke. Twice.\nhint: Mend it.\n"
+    meaning = f" {kind.sentences[kind.effect]}".rstrip() if kind.effect else ""
+    assert told.err == f"error: It broke. Twice.{meaning}\nhint: Mend it.\n"
     told = call("verify", "x", "--json")
     assert (told.status, told.err) == (EXPECTED[kind], "")
     assert told.json == {
         "error": {
             "type": kind.__name__,
-            "message": "It broke. Twice.",
+            "message": f"It broke. Twice.{meaning}",
             "hint": "Mend it.",
             "exit_code": EXPECTED[kind],
+            "effect": kind.effect,
+            "rights": [],
+            "remedies": ["undo", "dismiss"] if kind is errors.UnfinishedRestore else [],
         }
     }
 
@@ -141,7 +150,7 @@ def test_a_restore_that_its_archive_stops_says_that_nothing_was_changed(
             on_progress(Progress(phase=phase, seconds=1.0))
         raise errors.WrongPassword("Wrong.", hint="Another.")
 
-    monkeypatch.setattr("kleidia_backup.service.job_commands.bring_back", restore)
+    monkeypatch.setattr("kleidia_backup.commands.restores.restore.bring_back", restore)
     told = call("restore", "x", "--yes")
     assert (told.status, "error: Wrong. Nothing was changed.\n" in told.err) == (4, certain)
 
@@ -201,6 +210,28 @@ def test_the_example_is_printed_and_the_configuration_shown(call: Call, configur
     ):
         assert part in shown.out
     assert CANARY not in shown.everything + call("config", "--json", "--verbose").everything
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ('[database]\nhost = "db"\n[service]\nmetrics_token = "short"\n', "metrics_token in [service]"),
+        ('[database]\nhost = "db"\n[service]\nlease = "1s"\n', "lease"),
+        ("[service]\n", "[database]"),
+        ('[password.vault]\nmount = "secret"\n', "is not set"),
+        ('[keys]\nrecipients = ["kleidia-public-x25519:AAAA"]\n', "recipients"),
+    ],
+)
+def test_config_refuses_what_a_backup_or_the_service_would(
+    more: str, problem: str, call: Call, configured: Callable[[str], Path]
+) -> None:
+    """``config`` does not say "can be used" of what `serve` or `backup` then refuse."""
+    configured(
+        f'[vault]\naddress = "http://v:8200"\n[[vault.roots]]\nmount = "secret"\n[vault.auth]\ntoken = "t"\n{more}'
+    )
+    refused = call("config")
+    assert refused.status == 2
+    assert problem in refused.err
 
 
 def test_warnings_about_the_configuration_are_shown(call: Call, configured: Callable[[str], Path]) -> None:

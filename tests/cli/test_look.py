@@ -56,10 +56,10 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(archived: tuple[Installation,
 def test_what_would_make_a_restore_fail_has_a_status(archived: tuple[Installation, str]) -> None:
     """8, the reason in the result; and a restore does fail."""
     system, name = archived
-    system.sql("CREATE VIEW in_the_way AS SELECT * FROM notes")
+    system.sql("CREATE TABLE in_the_way () INHERITS (notes)")
     shown = system.run("restore", name, "--dry-run")
     assert shown.status == 8
-    assert "It would fail: What the archive does not know depends on what it replaces: view public.in_the_way" in (
+    assert "It would fail: What the archive does not know depends on what it replaces: table public.in_the_way" in (
         shown.out
     )
     told = system.run("restore", name, "--dry-run", "--json").json
@@ -138,7 +138,7 @@ def test_a_prune_can_be_stopped(archived: tuple[Installation, str]) -> None:
         raise AssertionError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kleidia_backup.pipeline.pruning.prune", interrupted)
+        patch.setattr("kleidia_backup.pipeline.parts.pruning.prune", interrupted)
         stopped = system.run("restore", name, "--prune", "--yes")
     assert stopped.status == 130
     assert "The restore is complete. Secrets that the archive does not have were being removed." in stopped.err

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from kleidia_backup.service.config import load
-from kleidia_backup.service.password import encryption_password
-from kleidia_backup.service.stopping import Stopper
+from kleidia_backup.commands.console.password import encryption_password
+from kleidia_backup.commands.console.stopping import Stopper
+from kleidia_backup.config.reader import load
 from kleidia_backup.stages.errors import ConfigurationError
 
 from .conftest import Outcome
@@ -192,7 +192,7 @@ def test_without_a_terminal_nothing_is_asked(call: Call, terminal: Callable[...,
     assert (no_password.status, "KLEIDIA_BACKUP_PASSWORD" in no_password.err) == (2, True)
 
 
-def _password(**options: Path | bool) -> str:
+def _password(**options: Path | bool) -> str | None:
     return encryption_password(load(), lambda _: pytest.fail("there is no vault"), **options)  # type: ignore[arg-type]
 
 

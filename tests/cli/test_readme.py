@@ -1,4 +1,4 @@
-"""What README shows of the command can be typed, and its configuration can be used."""
+"""What README and the pages behind it show of the command can be typed, and their configuration can be used."""
 
 from __future__ import annotations
 
@@ -16,19 +16,31 @@ import pytest
 from fastapi import FastAPI
 
 from kleidia_backup.cli import build_parser
+from kleidia_backup.commands.console.exit_codes import EXIT_CODES
+from kleidia_backup.config.build import database_settings, store_settings, vault_settings
+from kleidia_backup.config.keys import KEYS
+from kleidia_backup.config.reader import load
+from kleidia_backup.config.service import ServiceSettings
+from kleidia_backup.config.service_build import service_settings
+from kleidia_backup.demo.scratch import embedded
+from kleidia_backup.demo.serving import start
 from kleidia_backup.service.api.app import create_app
-from kleidia_backup.service.config import load
-from kleidia_backup.service.demo.serving import start
-from kleidia_backup.service.exit_codes import EXIT_CODES
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings, service_settings
-from kleidia_backup.service.settings import database_settings, store_settings, vault_settings
 
 README = Path(__file__).parents[2] / "README.md"
+DOCS = README.parent / "docs"
+#: The pages that README was once, in its order; their blocks are tried.
+PAGES = (README, *(DOCS / f"{name}.md" for name in ("setup", "commands", "formats", "first-service", "embedding")))
 
 
 def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def _table(head: str) -> str:
+    """The rows of a table of the page of commands."""
+    return (DOCS / "commands.md").read_text(encoding="utf-8").partition(f"{head}\n")[2].partition("\n\n")[0]
 
 
 def test_every_command_in_the_readme_is_understood() -> None:
@@ -43,9 +55,23 @@ def test_every_command_in_the_readme_is_understood() -> None:
     assert found
 
 
+def test_the_table_of_commands_is_the_parser_s() -> None:
+    """Each command has a row, with every option of its own that has one there taken by the parser."""
+    parser = build_parser()
+    (commands,) = (action.choices for action in parser._actions if action.dest == "command")
+    assert isinstance(commands, dict)
+    table = _table("| command | what it does |")
+    rows = [row.split(" | ")[0] for row in table.replace("\\|", "/").splitlines()[1:]]
+    shown = [text.split() for row in rows for text in re.findall(r"`([^`]+)`", row)]
+    assert {words[0] for words in shown} == set(commands)
+    for name, *words in shown:
+        options = set(re.findall(r"--[a-z-]+", " ".join(words)))
+        assert options <= set(commands[name]._option_string_actions), (name, options)
+
+
 def test_the_readme_has_the_exit_statuses_of_help() -> None:
     """The same statuses with the same words."""
-    table = README.read_text(encoding="utf-8").partition("| exit status | meaning |\n")[2].partition("\n\n")[0]
+    table = _table("| exit status | meaning |")
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", table, re.MULTILINE)
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
@@ -107,7 +133,7 @@ async def test_the_steps_with_the_service_work(demo: tuple[ServiceSettings, dict
     answers: dict[str, httpx.Response] = {}
     headers = dict(each.split(": ") for each in re.findall(r"-H ['\"](.+?)['\"]", block))
     headers["Authorization"] = headers["Authorization"].replace("$TOKEN", told["admin_token"])
-    async with client(create_app(Service(settings)), **headers) as api:
+    async with client(create_app(Service(settings, scratch=embedded)), **headers) as api:
         for line in block.splitlines():
             if line.startswith("KEY="):
                 variables["$KEY"] = answers["list"].json()["backups"][0]["key"]
@@ -115,18 +141,23 @@ async def test_the_steps_with_the_service_work(demo: tuple[ServiceSettings, dict
                 continue
             method, url, body = _request(re.sub(r"\$[A-Z]+", lambda match: variables[match[0]], line))
             answer = await api.request(method, url, content=body)
-            assert answer.status_code == (202 if url.endswith(("/trigger", "/restore")) else 200), answer.text
+            started = url.endswith(("/trigger", "/verify", "/drill", "/restore"))
+            assert answer.status_code == (202 if started else 200), answer.text
             answers[url.removeprefix("http://demo/").removeprefix("api/backup/")] = answer
             if answer.status_code == 202:
                 await _idle(api, "/api/backup/jobs/running")
     assert answers["jobs/1"].json()["status"] == "completed"
+    assert answers["list"].json()["backups"][0]["verdict"] == "proven"
     assert answers["restore/validate-password"].json()["valid"] is True
     assert answers["restore/status"].json()["job"]["status"] == "completed"
     assert answers["settings"].json()["retention_days"] == 60
     assert answers["test-connection"].json()["ok"] is True
     audited = {each["action"]: each for each in answers["audit?limit=5"].json()["entries"]}
     assert audited["restore.completed"]["workstation"] == "desk-7"
-    assert 'kleidia_backup_last_success_timestamp_seconds{kind="backup",type="full"}' in answers["metrics"].text
+    assert re.search(
+        r'kleidia_backup_last_success_timestamp_seconds\{kind="backup",target="\w+",type="full"\}',
+        answers["metrics"].text,
+    )
 
 
 @pytest.mark.anyio
@@ -135,8 +166,8 @@ async def test_the_service_inside_another(
 ) -> None:
     """README's code runs as it stands, on a configuration of its reader's; who has no session is turned away."""
     (code,) = _blocks("py")
-    monkeypatch.setattr("kleidia_backup.service.config.load", lambda _: None)
-    monkeypatch.setattr("kleidia_backup.service.service_settings.service_settings", lambda _: demo[0])
+    monkeypatch.setattr("kleidia_backup.config.reader.load", lambda _: None)
+    monkeypatch.setattr("kleidia_backup.config.service_build.service_settings", lambda _: demo[0])
     names: dict[str, Any] = {}
     exec(compile(code, str(README), "exec"), names)
     (session,) = names["sessions"]
@@ -148,8 +179,8 @@ async def test_the_service_inside_another(
 
 
 def test_the_documents_links_lead_somewhere() -> None:
-    """Every relative link of README and of what it leads to is a file, and its anchor a heading there."""
-    for document in (README, README.parent / "docs" / "service.md", README.parent / "deploy" / "README.md"):
+    """Every relative link of README and of the pages is a file, and its anchor a heading there."""
+    for document in (README, *sorted(DOCS.glob("*.md")), README.parent / "deploy" / "README.md"):
         for link in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text(encoding="utf-8")):
             path, _, anchor = link.partition("#")
             target = (document.parent / path) if path else document
@@ -164,8 +195,8 @@ def test_every_key_and_metric_of_the_service_s_document_exists() -> None:
     text = (README.parent / "docs" / "service.md").read_text(encoding="utf-8")
     source = "\n".join(
         path.read_text(encoding="utf-8")
-        for path in (README.parent / "service").rglob("*.py")
-        if "demo" not in path.parts
+        for room in ("service", "config")
+        for path in (README.parent / room).rglob("*.py")
     )
-    for name in set(re.findall(r"`([a-z][a-z_]+)`", text)):
+    for name in set(re.findall(r"`([a-z][a-z_]+)`", text)) - {key.name for key in KEYS.values()}:
         assert re.search(rf"\b{name.removeprefix('kleidia_backup_').removesuffix('_total')}\b", source), name

@@ -23,6 +23,15 @@ _VAULT = 'roots = [{ mount = "secret" }]\n[vault.auth]\ntoken = "canary"\n'
         ('[vault]\naddress = "http://localhost:8200"\n', ""),
         ('[vault]\naddress = "https://v:8200"\n', ""),
         ('[vault]\naddress = "https://v:8200"\ninsecure_tls = true\n', "insecure_tls in [vault] is on"),
+        (
+            '[database]\nhost = "db.example.org"\n[vault]\naddress = "https://v"\n',
+            "TLS to PostgreSQL at db.example.org:5432",
+        ),
+        ('[database]\nhost = "db"\nsslmode = "verify-ca"\n[vault]\naddress = "https://v"\n', "verify-full"),
+        ('[database]\nhost = "db"\nsslmode = "verify-full"\n[vault]\naddress = "https://v"\n', ""),
+        ('[database]\nconninfo = "host=/run/postgresql"\n[vault]\naddress = "https://v"\n', ""),
+        ('[database]\nconninfo = "host=127.0.0.1,::1"\n[vault]\naddress = "https://v"\n', ""),
+        ('[database]\nconninfo = "host=localhost,db"\n[vault]\naddress = "https://v"\n', "verify-full"),
         ('[store]\nbucket = "b"\ninsecure_tls = true\n[vault]\naddress = "https://v"\n', "insecure_tls in [store]"),
     ],
 )

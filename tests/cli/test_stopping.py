@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
+import sys
+import threading
+import time
+import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from kleidia_backup.pipeline.report import Progress
-from kleidia_backup.service.stopping import Stopped, Stopper
+from kleidia_backup.commands.console.progress import Lines
+from kleidia_backup.commands.console.stopping import Stopped, Stopper
+from kleidia_backup.pipeline.reports.jobs import Progress
 from kleidia_backup.stages.errors import DumpFailed, UnfinishedRestore
 
 from .conftest import Outcome, command
@@ -58,7 +65,7 @@ def test_a_backup_that_is_stopped_leaves_nothing(
 ) -> None:
     """While it waits for a vault: no archive, no temporary file, one line, no traceback."""
     (alone / "store").mkdir()
-    (alone / "password").write_text("secret", encoding="utf-8")
+    (alone / "password").write_text("correct horse battery staple", encoding="utf-8")
     configured(
         f'[vault]\naddress = "{_address(silent)}"\nroots = [{{ mount = "secret" }}]\n[vault.auth]\ntoken = "t"\n'
         '[store]\ntype = "directory"\npath = "store"\n[password]\nfile = "password"\n'
@@ -85,7 +92,7 @@ def test_other_commands_say_what_they_leave(
     arguments: str, left: str, silent: socket.socket, configured: Callable[[str], Path], alone: Path
 ) -> None:
     """With ``--json`` as one object on stdout; while a store does not answer."""
-    (alone / "password").write_text("secret", encoding="utf-8")
+    (alone / "password").write_text("correct horse battery staple", encoding="utf-8")
     path = configured(
         f'[store]\nbucket = "b"\nendpoint = "{_address(silent)}"\naccess_key_id = "a"\nsecret_access_key = "s"\n'
         '[database]\nhost = "127.0.0.1"\n[password]\nfile = "password"\n'
@@ -112,7 +119,7 @@ def restoring(
         async def library(*_: Any, on_progress: Any, **__: Any) -> Any:
             return await restore(on_progress)
 
-        monkeypatch.setattr("kleidia_backup.service.job_commands.bring_back", library)
+        monkeypatch.setattr("kleidia_backup.commands.restores.restore.bring_back", library)
 
     return use
 
@@ -134,10 +141,11 @@ def test_a_restore_says_what_it_left(restoring: Callable[[Callable[[Any], Any]],
     restoring(restore)
     outcome = call("restore", "x", "--yes")
     assert outcome.status == 143
-    said = "error: Stopped by SIGTERM. The database is as before."
     if left:
+        said = "error: Stopped by SIGTERM. The database is as before."
         assert outcome.err == f"{said} The restore was stopped. One could not be put back.\nhint: Look at it.\n"
     else:
+        said = "error: Stopped by SIGTERM. The database and the secrets are as before."
         assert outcome.err == f"{said}\nhint: Run the command again when it suits.\n"
 
 
@@ -227,3 +235,94 @@ def test_signals_are_given_back_and_ignored_ones_stay_ignored() -> None:
     finally:
         signal.signal(signal.SIGHUP, previous)
     assert {number: signal.getsignal(number) for number, _, _ in SIGNALS} == before
+
+
+def test_a_signal_that_another_thread_gets_ends_the_job() -> None:
+    """The loop waits in the kernel, which does not wake it for such a signal: nor for one just before it waits."""
+    ended, woken = threading.Event(), []
+
+    def send() -> None:
+        time.sleep(0.2)  # the loop waits by now
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        woken.append(ended.wait(20))
+
+    sender = threading.Thread(target=send)
+
+    async def job() -> None:
+        sender.start()
+        try:
+            await anyio.sleep(25)
+        finally:
+            ended.set()
+
+    with Stopper() as stopper, pytest.raises(Stopped):
+        stopper.run(job)
+    sender.join()
+    assert woken == [True]
+    assert signal.set_wakeup_fd(-1) == -1  # given back
+
+
+def test_a_result_that_nobody_reads_ends_with_the_second_signal() -> None:
+    """The pipe is full and stays so: the first signal lets the result be printed, the second does not."""
+    program = (
+        "import os, sys, anyio\n"
+        "from kleidia_backup.commands.console.stopping import Stopper\n"
+        "with Stopper() as stopper:\n"
+        "    stopper.run(anyio.lowlevel.checkpoint, last=True)\n"
+        "    sys.stderr.write('printing\\n')\n"
+        "    os.write(1, b'x' * 2**21)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline() == "printing\n"
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == -signal.SIGTERM
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_while_it_is_imported_says_nothing() -> None:
+    """The program that is installed ends by the signal, without a traceback, whatever it was importing."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, function = project["scripts"]["kleidia-backup"].partition(":")
+    program = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == os.environ['AT']: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        f"from {module} import {function} as main\n"
+        "sys.argv[1:] = ['config']\n"
+        "sys.exit(main())\n"
+    )
+    for name in ("kleidia_backup.cli", "kleidia_backup.commands.invocation"):
+        command_line, env = [sys.executable, "-c", program], {**os.environ, "AT": name}
+        done = subprocess.run(command_line, capture_output=True, text=True, timeout=60, check=False, env=env)
+        assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", ""), name
+
+
+def test_a_pipe_that_nobody_empties_holds_up_no_job() -> None:
+    """Lines of progress are left out then: waiting for the pipe, the loop could not even be stopped."""
+    reads, writes = os.pipe()
+    try:
+        os.set_blocking(writes, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writes, b"x" * 4096)
+        os.set_blocking(writes, True)
+        with open(writes, "w", encoding="utf-8", closefd=False) as stream:
+            Lines(stream).say("nobody reads this")
+            os.read(reads, 65536)
+            Lines(stream).say("this fits again")
+    finally:
+        os.set_blocking(reads, False)
+        left = b"".join(iter(lambda: os.read(reads, 1 << 20) if select.select([reads], [], [], 0)[0] else b"", b""))
+        os.close(reads)
+        os.close(writes)
+    assert left.endswith(b"this fits again\n")
+    assert b"nobody" not in left

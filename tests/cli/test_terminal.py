@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from kleidia_backup.cli import main
-from kleidia_backup.formats.v1 import Header
+from kleidia_backup.commands.console.failure import Failure
+from kleidia_backup.commands.console.progress import Bars, Lines
+from kleidia_backup.commands.console.terminal import Terminal
+from kleidia_backup.formats.v1.header import Header
 from kleidia_backup.pipeline.engine import StageSnapshot
-from kleidia_backup.pipeline.report import BackupReport, Phase, Progress, RestoreReport, VerifyReport
-from kleidia_backup.service import words
-from kleidia_backup.service.progress import Bars, Lines
-from kleidia_backup.service.terminal import Terminal
+from kleidia_backup.pipeline.reports import words
+from kleidia_backup.pipeline.reports.jobs import BackupReport, Phase, Progress, RestoreReport, VerifyReport
 from kleidia_backup.stages.errors import StoreUnreachable
 
 from .conftest import Outcome, command
@@ -29,7 +30,7 @@ from .conftest import Outcome, command
 Call = Callable[..., Outcome]
 NAME = "backup-full-20260117-120005.enc"
 MOMENT = datetime(2026, 1, 17, 12, 0, 5, tzinfo=UTC)
-STAGE = StageSnapshot("pg_dump", "finished", seconds=10.0, waiting_in=0.0, waiting_out=4.0)
+STAGE = StageSnapshot("pg_dump", "finished", seconds=10.0, waiting_in=0.0, waiting_out=4.0, bytes=12 << 20)
 
 
 class Screen(io.StringIO):
@@ -89,13 +90,11 @@ def test_a_line_every_ten_seconds() -> None:
 
 
 def test_when_pg_dump_ended_its_size_is_known() -> None:
-    """The size of the database on disk is a guess of the SQL's, and no longer needed then."""
-    running = StageSnapshot("pg_dump", "running", seconds=1.0, waiting_in=0.0, waiting_out=0.0)
-    guessed = Progress(phase="backup", seconds=1.0, sql_bytes=7 << 20, sql_total=18 << 20, stages=(running,))
-    known = Progress(phase="backup", seconds=1.0, sql_bytes=7 << 20, sql_total=18 << 20, stages=(STAGE,))
+    """The size of the database on disk is a guess of the SQL's; what is known takes its place (test_round_trip)."""
+    guessed = Progress(phase="backup", seconds=1.0, sql_bytes=7 << 20, sql_total=18 << 20)
+    known = Progress(phase="backup", seconds=1.0, sql_bytes=7 << 20, sql_total=7 << 20)
     assert words.amounts(guessed) == {"database": "7.0 MiB of about 18.0 MiB"}
     assert words.amounts(known) == {"database": "7.0 MiB of 7.0 MiB"}
-    assert words.sql_total(known) == 7 << 20
 
 
 def test_bars_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,12 +127,15 @@ def test_quiet_and_verbose_choose_the_view(monkeypatch: pytest.MonkeyPatch) -> N
     assert type(Terminal().progress()).__name__ == "Lines"
 
 
+_PLACES = {"back_up": "backup", "bring_back": "restores.restore", "read_all": "verify"}
+
+
 @pytest.fixture
 def reporting(monkeypatch: pytest.MonkeyPatch, configured: Callable[[str], Path]) -> Callable[[str, Any], None]:
     """A whole configuration, and a library that answers with the test's report."""
     configured(
         '[store]\ntype = "directory"\npath = "."\n[vault]\naddress = "https://v"\nroots = [{ mount = "secret" }]\n'
-        '[vault.auth]\ntoken = "canary-token"\n[database]\nhost = "db"\npassword = "canary-database"\n'
+        '[vault.auth]\ntoken = "canary-token"\n[database]\nhost = "127.0.0.1"\npassword = "canary-database"\n'
         '[backup]\npart_size = "8MiB"\njob_timeout = "1h"\ninclude_audit_logs = false\n'
     )
     monkeypatch.setenv("KLEIDIA_BACKUP_PASSWORD", "canary-password")
@@ -143,7 +145,7 @@ def reporting(monkeypatch: pytest.MonkeyPatch, configured: Callable[[str], Path]
             calls.append((arguments, options))
             return report
 
-        monkeypatch.setattr(f"kleidia_backup.service.job_commands.{function}", library)
+        monkeypatch.setattr(f"kleidia_backup.commands.{_PLACES[function]}.{function}", library)
 
     calls: list[Any] = []
     answer.calls = calls  # type: ignore[attr-defined]
@@ -178,10 +180,12 @@ def _restore_report(**more: Any) -> RestoreReport:
 
 
 def test_a_backup_is_summed_up(reporting: Any, call: Call) -> None:
-    """Sizes, seconds per phase, and for each stage where its time went."""
+    """Sizes and seconds per phase; with ``--verbose`` for each stage where its time went."""
     reporting("back_up", _backup_report(deleted=3))
-    shown = call("backup")
-    assert (shown.status, shown.err) == (0, "")
+    short = call("backup")
+    assert (short.status, short.err) == (0, "")
+    shown = call("backup", "--verbose")
+    assert "\n".join(shown.out.splitlines()[:6]) == short.out.strip()
     assert shown.out.splitlines() == [
         "Backup complete (full)",
         " archive                    backups/backup-full-20260117-120005.enc, 3.0 MiB",
@@ -190,9 +194,9 @@ def test_a_backup_is_summed_up(reporting: Any, call: Call) -> None:
         " secrets                    1,234 (3 deleted)",
         " time                       10.5 s (prepare 0.5 s, backup 10.0 s)",
         "",
-        " where the time went    busy   waiting for input   waiting for output",
-        " ────────────────────────────────────────────────────────────────────",
-        " pg_dump               6.0 s               0.0 s                4.0 s",
+        " where the time went    busy   waiting for input   waiting for output      bytes",
+        " ───────────────────────────────────────────────────────────────────────────────",
+        " pg_dump               6.0 s               0.0 s                4.0 s   12.0 MiB",
         "",
     ]
 
@@ -201,7 +205,7 @@ def test_names_and_titles_stay_whole_on_a_narrow_terminal(
     call: Call, configured: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is copied from a listing is a name; nothing breaks a line but the terminal."""
-    configured('[store]\ntype = "directory"\npath = "."\n[database]\nhost = "db"\n')
+    configured('[store]\ntype = "directory"\npath = "."\n[database]\nhost = "127.0.0.1"\n')
     names = ["backup-full-20260117-120005.enc", "a-name-that-somebody-chose-for-it-before-the-upgrade.enc"]
     for name in names:
         Path(name).touch()
@@ -223,6 +227,7 @@ def test_a_backup_as_json(reporting: Any, call: Call) -> None:
     assert told.err == ""
     assert len(told.out.splitlines()) == 1
     assert told.json == {
+        "format": "v1",
         "name": "backups/backup-full-20260117-120005.enc",
         "backup_type": "full",
         "created_at": "2026-01-17T12:00:05Z",
@@ -233,7 +238,9 @@ def test_a_backup_as_json(reporting: Any, call: Call) -> None:
         "deleted": 0,
         "unreadable_count": 0,
         "unreadable": [],
+        "own_secrets": [],
         "without_rows": [],
+        "left_out": [],
         "warnings": [],
         "seconds": {"prepare": 0.5, "backup": 10.0, "total": 10.5},
         "stages": [
@@ -243,9 +250,11 @@ def test_a_backup_as_json(reporting: Any, call: Call) -> None:
                 "seconds": 10.0,
                 "waiting_in": 0.0,
                 "waiting_out": 4.0,
+                "bytes": 12 << 20,
                 "busy": 6.0,
             }
         ],
+        "recorded": False,
         "exit_code": 0,
     }
 
@@ -256,19 +265,14 @@ def test_options_and_configuration_reach_the_library(reporting: Any, call: Call)
     call("backup")
     call("backup", "--audit-logs", "--type", "vault", "--name", "mine.enc", "--allow-unreadable", "--verbose")
     call("backup", "--no-audit-logs", "--type", "database")
-    (_, one), (_, two), (_, three) = reporting.calls
-    assert (one["part_size"], one["timeout"], one["include_audit"]) == (8 << 20, 3600.0, False)
-    assert (one["name"], one["allow_unreadable"], one["log"], one["password"]) == (None, False, None, "canary-password")
-    assert one["database"] is not None
-    assert one["vault"] is not None
-    assert (two["database"], two["include_audit"], two["name"], two["allow_unreadable"]) == (
-        None,
-        True,
-        "mine.enc",
-        True,
-    )
-    assert two["log"] is not None
-    assert (three["vault"], three["include_audit"]) == (None, False)
+    ((one,), quiet), ((two,), loud), ((three,), _) = reporting.calls
+    assert (one.part_size, one.timeout, one.include_audit) == (8 << 20, 3600.0, False)
+    assert (one.name, one.allow_unreadable, quiet["log"], one.password) == (None, False, None, "canary-password")
+    assert one.database is not None
+    assert one.vault is not None
+    assert (two.database, two.include_audit, two.name, two.allow_unreadable) == (None, True, "mine.enc", True)
+    assert loud["log"] is not None
+    assert (three.vault, three.include_audit) == (None, False)
 
 
 def test_a_backup_with_holes_has_a_status_of_its_own(reporting: Any, call: Call) -> None:
@@ -415,8 +419,8 @@ def test_no_progress_of_what_a_restore_leaves_alone(
         raise StoreUnreachable("Enough was seen.")
 
     reporting("bring_back", None)
-    monkeypatch.setattr("kleidia_backup.service.job_commands.bring_back", library)
-    monkeypatch.setattr("kleidia_backup.service.look_commands.plan_restore", library)
+    monkeypatch.setattr("kleidia_backup.commands.restores.restore.bring_back", library)
+    monkeypatch.setattr("kleidia_backup.commands.look.run_plan", library)
     told = call("restore", "x", *arguments.split(), "--dry-run" if dry else "--yes")
     assert told.status == 7
     assert f"restoring, 10 s: {shown}\n" in told.err
@@ -459,4 +463,4 @@ def test_no_job_fails_because_nobody_reads_its_progress_or_log(reporting: Any, m
     assert log is not None
     log.info("event", number=1)
     terminal.warn("a warning")
-    terminal.failed("Kind", "message", "hint", 1, ValueError())
+    terminal.failed(Failure(type="Kind", message="message", hint="hint", exit_code=1), ValueError())

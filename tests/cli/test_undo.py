@@ -9,10 +9,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from kleidia_backup.service.demo.kv import KvMount
-from kleidia_backup.stages.vault.journal import Journal
-from kleidia_backup.stages.vault.settings import Root, TokenAuth, VaultSettings
+from kleidia_backup.demo.servers.kv import KvMount
+from kleidia_backup.stages.vault.kv.settings import Root, TokenAuth, VaultSettings
 from kleidia_backup.stages.vault.sink import Change
+from kleidia_backup.stages.vault.undo.journal import Journal
 
 from .conftest import Outcome
 

@@ -1,0 +1,1 @@
+"""Arguments of the command line, beside those in ``cli.py``. Light: ``--help`` imports it."""

@@ -1,0 +1,1 @@
+"""The terminal: what is asked, shown and told there."""

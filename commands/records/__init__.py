@@ -1,0 +1,1 @@
+"""What the service has written down, read by commands."""

@@ -1,0 +1,1 @@
+"""Kinds of restores, and what is asked before one."""

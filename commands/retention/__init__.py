@@ -1,0 +1,1 @@
+"""Commands about which archives are kept."""

@@ -1,0 +1,1 @@
+"""The configuration: read from a file and the environment, and made into settings, whose classes declare it."""

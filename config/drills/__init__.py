@@ -1,0 +1,1 @@
+"""Drills: their settings, and what is made of these."""

@@ -1,0 +1,1 @@
+"""The section [retention]: which archives are kept."""

@@ -1,0 +1,1 @@
+"""The demo: a whole system filled, backed up, wrecked, restored and compared."""

@@ -1,0 +1,16 @@
+"""``python -m kleidia_backup.demo.servers.guardian DIRECTORY``: end the servers recorded there once stdin ends.
+
+Whoever starts this holds the other end of stdin and never writes. When that process dies, however it dies, the
+kernel closes the pipe.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from .processes import stop_recorded
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()
+    stop_recorded(Path(sys.argv[1]))
