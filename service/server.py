@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn on a socket of ours, beside the service, both stopped by the same signal."""
+"""The HTTP server: uvicorn on our own socket, and the service, both stopped by the same signal."""
 
 from __future__ import annotations
 
@@ -6,51 +6,99 @@ import asyncio
 import os
 import signal
 import socket
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 
+import anyio
 import uvicorn
 
 from ..stages.errors import ConfigurationError
 from .api.app import create_app
+from .connections import ConnectionLimits
 from .service import Service
+from .targets.held import OneTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from .service_settings import ServiceSettings
+    from ..config.service import ServiceSettings
+    from ..pipeline.drills.asked import ScratchMaker
+    from .targets.held import Targets
 
 #: Seconds for requests that are being answered when the server stops.
 _REQUESTS = 5
+#: Connections that are taken in one go: fewer than ``max_connections``, so that one of a flood's is not ended before it
+#: could say anything.
+_BACKLOG = 128
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def run(settings: ServiceSettings, ready: Callable[[str], None]) -> None:
-    """Serve until a signal comes; ``ready`` is told the URL once it answers.
+#: What runs beside a service, until it ends or the service does.
+Beside: TypeAlias = Callable[[Service], Coroutine[object, object, None]]
+
+
+def run(
+    settings: ServiceSettings,
+    ready: Callable[[str], None],
+    scratch: ScratchMaker | None = None,
+    beside: Beside | None = None,
+) -> None:
+    """Serve until a signal comes; ``ready`` is called with the URL once it answers; ``scratch`` as in ``Service``.
+
+    ``beside`` runs from then on.
 
     The first signal stops the server, then the service, which lets a running job end within its grace; a second one
     ends the job at once. Raises the tree in ``kleidia_backup.stages.errors`` when it cannot start.
     """
+    serve(settings, lambda: OneTarget(Service(settings, scratch=scratch)), ready, beside)
+
+
+def serve(
+    settings: ServiceSettings, make: Callable[[], Targets], ready: Callable[[str], None], beside: Beside | None = None
+) -> None:
+    """As ``run``, for the targets that ``make`` gives; ``settings`` say where to listen.
+
+    SIGHUP reads their configuration again, where that is possible; else it stops the server too.
+    """
     with _listen(settings.host, settings.port) as listening:
-        asyncio.run(_serve(settings, listening, ready))
+        asyncio.run(_serve(settings, listening, make, ready, beside))
 
 
-async def _serve(settings: ServiceSettings, listening: socket.socket, ready: Callable[[str], None]) -> None:
-    service = Service(settings)
-    server = _Server(_config(service, settings))
-    with _signals(server, service):
-        async with service:
+async def _serve(
+    settings: ServiceSettings,
+    listening: socket.socket,
+    make: Callable[[], Targets],
+    ready: Callable[[str], None],
+    beside: Beside | None,
+) -> None:
+    targets = make()
+    server = _Server(_config(targets, settings))
+    with _signals(server, targets):
+        async with targets:
             if not server.should_exit:
                 ready(_url(listening))
-                await server.serve(sockets=[listening])
+                async with _beside(None if beside is None else beside(targets.find(None))):
+                    await server.serve(sockets=[listening])
 
 
-def _config(service: Service, settings: ServiceSettings) -> uvicorn.Config:
+@asynccontextmanager
+async def _beside(work: Coroutine[object, object, None] | None) -> AsyncIterator[None]:
+    """Run something meanwhile. What it raises is a bug, and ends the server."""
+    async with anyio.create_task_group() as tasks:
+        if work is not None:
+            tasks.start_soon(lambda: work)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+def _config(targets: Targets, settings: ServiceSettings) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(service),
-        proxy_headers=bool(settings.forwarded_allow_ips),  # uvicorn would believe whoever runs on this machine
+        create_app(targets),
+        http=ConnectionLimits(settings.max_connections).protocol,
+        ws="none",
+        backlog=_BACKLOG,
+        proxy_headers=bool(settings.forwarded_allow_ips),  # uvicorn would trust every process of this machine
         forwarded_allow_ips=[*settings.forwarded_allow_ips],
-        lifespan="off",  # the service is entered here: what it raises is told as every command's errors are
+        lifespan="off",  # the service is entered here: its errors are reported as every command's
         log_config=None,
         access_log=False,
         server_header=False,
@@ -68,19 +116,24 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _signals(server: _Server, service: Service) -> Iterator[None]:
-    """Let a signal stop the server, and another one the running job."""
+def _signals(server: _Server, targets: Targets) -> Iterator[None]:
+    """Let a signal stop the server, and another one the running jobs."""
     loop = asyncio.get_running_loop()
+    reloading: set[asyncio.Task[None]] = set()
 
     def stop() -> None:
         if server.should_exit:
-            service.runner.stop("The service was stopped.")
+            targets.stop("The service was stopped.")
         server.should_exit = True
+
+    def reload() -> None:
+        reloading.add(task := asyncio.create_task(targets.reload(), name="reload"))
+        task.add_done_callback(reloading.discard)
 
     taken = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     previous = {number: signal.getsignal(number) for number in taken}
     for number in taken:
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, reload if number == signal.SIGHUP and targets.reloads else stop)
     try:
         yield
     finally:
@@ -92,7 +145,7 @@ def _signals(server: _Server, service: Service) -> Iterator[None]:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as exc:
         known = isinstance(exc, OSError) and not isinstance(exc, socket.gaierror) and exc.errno
         reason = os.strerror(known) if known else getattr(exc, "strerror", None) or str(exc)  # Python's adds to it

@@ -1,10 +1,10 @@
-"""Metrics for Prometheus, read from the database at every scrape: all replicas say the same, also after a restart."""
+"""Metrics for Prometheus, read from the database at every scrape, so that all replicas report the same."""
 
 import hmac
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 from fastapi import APIRouter, Request, Response, Security
 from prometheus_client import CollectorRegistry, Metric
@@ -12,12 +12,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from ..service_settings import SHORTEST_TOKEN
-from . import auth
-from .shared import TheService, problems
+from ...config.service import SHORTEST_TOKEN
+from ..control.jobs import Kind
+from ..control.targets.figures import figures
+from .identity import auth
+from .routes.shared import problems, targets_of
 
 if TYPE_CHECKING:
-    from ..control.jobs import Job, Summary
+    from ..control.targets.figures import Figures
+    from ..targets.held import Held
 
 router = APIRouter(tags=["operation"])
 
@@ -37,15 +40,13 @@ class MetricsAccess:
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}, **problems()}, response_class=Response)
-async def metrics(
-    request: Request, service: TheService, _: Annotated[object, Security(auth.bearer)] = None
-) -> Response:
-    """Last success, duration, size, runs, what is next and what runs, in Prometheus' text format."""
+async def metrics(request: Request, _: Annotated[object, Security(auth.bearer)] = None) -> Response:
+    """Of each target: last success, duration, size, runs, what is next and what runs, in Prometheus' text format."""
     await _admit(request)
-    due = await service.schedule.next_due(service.target)
-    collector = _Snapshot(await service.jobs.summary(), await service.jobs.running(), due)
+    targets = targets_of(request)
+    held = targets.held()
     registry = CollectorRegistry()
-    registry.register(collector)
+    registry.register(_Snapshot(await figures(targets.control, [*held]), held))
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), headers={"Content-Type": content_type})
 
@@ -57,29 +58,26 @@ async def _admit(request: Request) -> None:
     given = request.headers.get("authorization", "").encode(errors="replace")
     if access.token and hmac.compare_digest(given, f"Bearer {access.token}".encode()):
         return
-    await auth.viewer(request, None)
+    auth.check(request, await auth.authenticated(request, None), "read")
 
 
 class _Snapshot(Collector):
-    """What one scrape says."""
+    """The metrics of one scrape."""
 
-    def __init__(self, summaries: "list[Summary]", running: "list[Job]", next_due: datetime | None) -> None:
-        self._summaries = summaries
-        self._running = running
-        self._next_due = next_due
+    def __init__(self, found: "Figures", held: "Mapping[str, Held]") -> None:
+        self._found, self._held = found, held
 
     def describe(self) -> list[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        labels = ["kind", "type"]
+        labels = ["target", "kind", "type"]
         at = _gauge("last_success_timestamp_seconds", "When the last successful run ended.", labels)
         seconds = _gauge("last_duration_seconds", "How long the last successful run took.", labels)
         size = _gauge("last_size_bytes", "Size of the archive of the last successful run.", labels)
         runs = CounterMetricFamily("kleidia_backup_runs", "Runs that ended.", labels=[*labels, "status"])
-        running = _gauge("running", "Jobs that wait or run.", ["kind"])
-        for each in self._summaries:
-            key = [each.kind, each.backup_type]
+        for each in self._found.summaries:
+            key = [each.target, each.kind, each.backup_type]
             for family, value in (
                 (at, None if each.last_success_at is None else each.last_success_at.timestamp()),
                 (seconds, each.last_duration),
@@ -89,13 +87,33 @@ class _Snapshot(Collector):
                     family.add_metric(key, value)
             for status in _STATUSES:
                 runs.add_metric([*key, status], each.counts.get(status, 0))
-        for kind in ("backup", "restore"):
-            running.add_metric([kind], sum(job.kind == kind for job in self._running))
-        yield from (at, seconds, size, runs, running)
-        if self._next_due is not None:
-            due = _gauge("next_due_timestamp_seconds", "When the next scheduled backup is due.", [])
-            due.add_metric([], self._next_due.timestamp())
-            yield due
+        yield from (at, seconds, size, runs, *self._now(), *self._proofs())
+
+    def _now(self) -> Iterator[Metric]:
+        running = _gauge("running", "Jobs that wait or run.", ["target", "kind"])
+        broken = _gauge("target_broken", "Whether the target's configuration cannot be used.", ["target"])
+        jobs = Counter(self._found.running)
+        for target, held in self._held.items():
+            for kind in get_args(Kind):
+                running.add_metric([target, kind], jobs[target, kind])
+            broken.add_metric([target], float(held.error is not None))
+        due = _gauge("next_due_timestamp_seconds", "When the next scheduled backup is due.", ["target"])
+        for target, moment in self._found.due:
+            due.add_metric([target], moment.timestamp())
+        lag = _gauge("copies_lag_seconds", "For how long an archive has lacked its second copy.", ["target", "copy"])
+        for target, copy, seconds in self._found.lags:
+            lag.add_metric([target, copy], seconds)
+        yield from (running, broken, due, lag)
+
+    def _proofs(self) -> Iterator[Metric]:
+        labels = ["target", "type"]
+        verified = _gauge("last_verified_timestamp_seconds", "When an archive was last found whole.", labels)
+        proven = _gauge("last_proven_timestamp_seconds", "When a drill last brought an archive back.", labels)
+        for each in self._found.proofs:
+            for family, moment in ((verified, each.verified_at), (proven, each.proven_at)):
+                if moment is not None:
+                    family.add_metric([each.target, each.backup_type], moment.timestamp())
+        yield from (verified, proven)
 
 
 def _gauge(name: str, text: str, labels: list[str]) -> GaugeMetricFamily:

@@ -1,4 +1,4 @@
-"""What surrounds every request: headers that browsers obey, a limit for bodies, and an answer when all else fails."""
+"""The outer layer of every request: security headers, a limit for bodies, and the answer to unexpected errors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from . import problems
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Largest body of a request, in bytes.
-MAX_BODY = 1024 * 1024
+#: Largest body of a request, in bytes. Bodies are read before it is known whose they are.
+MAX_BODY = 64 * 1024
 
-#: An API's answers are no pages, are kept nowhere, and are read by nobody else. A page brings a policy of its own.
+#: Answers are not cached, framed or run as pages. A page brings a policy of its own.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -28,7 +28,7 @@ HEADERS = {
 }
 
 
-class Surroundings:
+class OuterLayer:
     """The outermost layer of the app. What no handler knew is answered with 500 and logged without its text."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,18 +1,27 @@
 """What the API takes and gives. Sizes are bytes, durations seconds, times RFC 3339 in UTC."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from ...pipeline.archives import ArchiveInfo
+from ...pipeline.archives.copied import CopyState
+from ...pipeline.archives.listing import ArchiveInfo
+from ...pipeline.parts.names import LATEST
+from ...pipeline.parts.passwords import SHORTEST
+from ...pipeline.reports.jobs import Amounts
+from ...pipeline.retention.pins import Pin
 from ..control.audit import AuditEntry
 from ..control.jobs import Job
-from ..control.settings import BackupSettings
-from ..new_password import SHORTEST
+from ..control.proofs.records import Recorded
+from .copying.models import FROM_COPY, Copy
+from .immutability import AS_OF, Allowed, Moment
 
+Format = Literal["v1", "v2"]
 BackupType = Literal["full", "database", "vault"]
-Kind = Literal["backup", "restore"]
+Kind = Literal["backup", "restore", "verify", "drill"]
 Status = Literal["pending", "running", "completed", "failed"]
 
 #: One line of text that PostgreSQL and a store can hold.
@@ -25,31 +34,71 @@ Password = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
 NewPassword = Annotated[SecretStr, Field(min_length=1, max_length=1024, json_schema_extra={"minLength": SHORTEST})]
 
 _KEY = "backups/backup-full-20260117-020000.enc"
+ITS_PASSWORD = "The archive's encryption password."  # noqa: S105 - a description
+WHICH = "The archive's name, as `GET /api/backup/list` gives it; `latest` is the newest."
 
 
 class Taken(BaseModel):
-    """A request's body: what is not known in it is refused, so that no misspelt field is passed over."""
+    """A request's body: what is not known in it is refused, so that no misspelt field is passed over.
 
-    model_config = ConfigDict(extra="forbid")
+    So is what is of another type: no ``true`` is 1, and no ``"3"`` is 3.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 # Archives ---------------------------------------------------------------------------------------------------------
 
 
+class Pinned(BaseModel):
+    """Why an archive is kept, by whom and since when; empty or null where its pin does not say."""
+
+    reason: str = Field(examples=["Evidence in case 7"])
+    by: str = Field(examples=["Ada"])
+    at: datetime | None
+
+
 class Backup(BaseModel):
-    """One archive in the store. ``type`` is empty for a name that somebody chose."""
+    """One archive in the store, and what is recorded of it here; null is unknown.
+
+    ``type`` is empty where neither its name nor its head says it. What was said of an archive of the same name that was
+    replaced since counts no more.
+    """
 
     key: str = Field(examples=[_KEY])
     size: int
     modified: datetime
     type: Literal["full", "database", "vault", ""]
+    created: datetime | None = Field(description="When it was made, as its name or its head says.")
+    job: int | None = Field(description="The backup that made it.", examples=[1])
+    duration: float | None = Field(description="How long that took.")
+    verified: datetime | None = Field(
+        description="When it was last read to its last byte and found whole, by a verification or a drill."
+    )
+    proven: datetime | None = Field(description="When a drill last brought it back.")
+    verdict: Literal["verified", "proven", "failed"] | None = Field(
+        description="What the last verification or drill said that said anything.", examples=["verified"]
+    )
+    locked_until: datetime | None = Field(description="Until then the store lets nobody delete it.")
+    held: bool = Field(description="The store lets nobody delete it until a legal hold is taken off.")
+    pinned: Pinned | None = Field(description="That it is kept, whatever retention's rules say.", examples=[None])
+    digest: str | None = Field(
+        None, description="Its checksum, as the job that made it recorded it: see `checksum` of a job.", examples=[None]
+    )
+    copies: list[Copy] = Field(default_factory=list, description="In other stores, as far as they are recorded.")
 
     @classmethod
-    def of(cls, info: ArchiveInfo) -> Self:
-        """What a listing says."""
-        return cls.model_validate(
-            {"key": info.name, "size": info.size, "modified": info.modified, "type": info.backup_type}
-        )
+    def of(
+        cls, info: ArchiveInfo, recorded: Recorded, copies: Sequence[CopyState] = (), pin: Pin | None = None
+    ) -> Self:
+        """What a listing, the control tables and a pin say."""
+        listed = {"key": info.name, "size": info.size, "modified": info.modified, "type": info.backup_type}
+        kept = None if pin is None else Pinned(reason=pin.reason, by=pin.by, at=pin.at)
+        locked = {"locked_until": info.locked_until, "held": info.held}
+        names = ("job", "duration", "verified", "proven", "verdict", "digest")
+        said = {name: getattr(recorded, name) for name in names} | {"pinned": kept}
+        said["copies"] = [Copy.of(each) for each in copies]
+        return cls.model_validate({**listed, **locked, "created": info.created_at, **said})
 
 
 class Backups(BaseModel):
@@ -69,13 +118,23 @@ class Download(BaseModel):
 
 
 class Connection(BaseModel):
-    """What a test of one connection found; ``missing`` names each right that is not there."""
+    """What a test of one connection found; ``missing`` names each right that is not there.
+
+    What a server says itself is not repeated: the service's log has it.
+    """
 
     part: Literal["store", "database", "vault"]
     ok: bool
+    code: str = Field(
+        description="Why it is not ok: `rights-missing`, or an error such as `store-unreachable`, `store-forbidden` or "
+        "`bucket-missing`; empty when it is ok.",
+        examples=["store-unreachable"],
+    )
     missing: list[str]
     detail: str
     next_step: str
+    warnings: list[str]
+    allowed: Allowed | None = Field(description="Of a store that tells.")
 
 
 class Connections(BaseModel):
@@ -92,21 +151,83 @@ class Trigger(Taken):
     """Which backup to take."""
 
     type: BackupType = Field(default="full", examples=["full"])
+    format: Format | None = Field(None, description="Format of the archive. Without it: as in the settings.")
 
 
 class Restore(Taken):
     """What to restore. Without a password the one in the settings is used."""
 
-    key: Key = Field(examples=[_KEY])
-    password: Password | None = Field(None, description="The archive's encryption password.", examples=[None])
+    key: Key = Field(examples=[_KEY], description=WHICH)
+    password: Password | None = Field(None, description=ITS_PASSWORD, examples=[None])
+    as_of: Moment | None = Field(None, description=AS_OF, examples=[None])
+    from_copy: Line | None = Field(None, min_length=1, description=FROM_COPY, examples=[None])
     only: Literal["database", "vault"] | None = Field(None, description="Only this part of the archive.")
     prune: bool = Field(default=False, description="Also remove secrets that the archive does not have.")
+    into_database: Line | None = Field(
+        None, min_length=1, max_length=63, description="Another database of the same server.", examples=[None]
+    )
+    create_database: bool = Field(
+        default=False, description="Make that database where it is missing; it is dropped again if the restore fails."
+    )
+    into_mount: Line | None = Field(
+        None,
+        min_length=1,
+        description="Another KV mount of the same vault, or a folder in it: `MOUNT/FOLDER`.",
+        examples=[None],
+    )
+    reason: Line | None = Field(
+        None, min_length=1, max_length=500, description="Why, for the audit log.", examples=["Ticket 4711"]
+    )
+    backup_first: bool = Field(
+        default=True, description="Back up what is there first; if that fails, nothing is restored."
+    )
+    fresh: bool = Field(
+        default=False,
+        description="First make the KV mounts and roles that are missing, as an archive of format V2 recorded them.",
+    )
+    policies: bool = Field(
+        default=False,
+        description="With fresh: also write the vault's policies that are missing; one with another text stays.",
+    )
+    search_path: list[Annotated[Line, Field(min_length=1, max_length=63)]] = Field(
+        default_factory=list, max_length=20, description="Schemas in which functions of the archive look for names."
+    )
+    from_other_system: bool = Field(default=False, description="Also an archive that says it is of another system.")
+    secrets: list[Key] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Only these secrets, by their paths in the archive or patterns; the database is left alone.",
+    )
+    to: Key | None = Field(None, description="Another path for the one secret.", examples=[None])
+
+    tables: list[Annotated[Line, Field(min_length=1)]] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Only these tables, such as `public.users`, with rows and definition; the vault is left alone.",
+    )
+    copy_as: Line | None = Field(
+        None,
+        alias="as",
+        min_length=1,
+        description="Make a copy of the one table under this name, and touch nothing that is there: then nothing is "
+        "backed up first.",
+        examples=[None],
+    )
+
+
+class Reading(Taken):
+    """Which archive to verify or to drill. Without a password the one in the settings is used."""
+
+    key: Key = Field(default=LATEST, examples=[_KEY], description=WHICH)
+    password: Password | None = Field(None, description=ITS_PASSWORD, examples=[None])
+    as_of: Moment | None = Field(None, description=AS_OF, examples=[None])
+    from_copy: Line | None = Field(None, min_length=1, description=FROM_COPY, examples=[None])
 
 
 class Candidate(Taken):
     """A password, and the archive that it may open."""
 
-    key: Key = Field(examples=[_KEY])
+    key: Key = Field(examples=[_KEY], description=WHICH)
     password: Password = Field(description="The encryption password.")
 
 
@@ -119,23 +240,20 @@ class Validation(BaseModel):
     next_step: str
 
 
-class Progress(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Amounts):
     """How far a job is. ``sql_total`` of a backup that runs is the database's size on disk, an upper estimate.
 
     Of a completed job it is what was done, and the totals are the same.
     """
 
-    seconds: float = 0
-    sql_bytes: int = 0
-    sql_total: int | None = None
-    secrets: int = 0
-    secrets_total: int | None = None
-    archive_bytes: int = 0
-    archive_total: int | None = None
-
 
 class JobView(BaseModel):
-    """A backup or a restore, past or under way."""
+    """A backup, a restore, a verification or a drill, past or under way.
+
+    A verification or a drill that found something wrong has failed; `report.verdict` is `verified`, `proven`, `failed`
+    or `inconclusive`, the last of which says nothing of the archive.
+    """
 
     id: int
     kind: Kind
@@ -144,7 +262,10 @@ class JobView(BaseModel):
     status: Status
     archive: str | None = Field(examples=[_KEY])
     size: int | None
-    checksum: str | None = Field(description="SHA-256 of the ciphertext, hex.", examples=[None])
+    checksum: str | None = Field(
+        description="SHA-256, hex: of the ciphertext in format v1, of the whole file in v2, whose restores have none.",
+        examples=[None],
+    )
     duration: float | None
     error: str | None = Field(examples=[None])
     next_step: str | None = Field(examples=[None])
@@ -191,75 +312,6 @@ class RestoreStatus(BaseModel):
 
     running: bool
     job: JobView | None
-
-
-# Settings ---------------------------------------------------------------------------------------------------------
-
-
-class S3Candidate(Taken):
-    """Settings to try before they are saved; what is left out is as it is configured."""
-
-    endpoint: Line | None = Field(None, examples=["https://s3.amazonaws.com"])
-    region: Line | None = Field(None, examples=["us-east-1"])
-    bucket: Line | None = Field(None, examples=["kleidia-backups"])
-    prefix: Line | None = Field(None, examples=["backups/"])
-    access_key_id: Line | None = Field(None, examples=["AKIA…"])
-    secret_access_key: Password | None = Field(None, description="Without it: the stored one.", examples=[None])
-    path_style: bool | None = None
-    insecure_tls: bool | None = None
-
-
-class SettingsChange(S3Candidate):
-    """Settings to change; what is left out stays as it is. The two secrets go to the vault and never come back."""
-
-    secret_access_key: Password | None = Field(None, description="Stored in the vault.", examples=[None])
-    encryption_password: NewPassword | None = Field(None, description="Stored in the vault.", examples=[None])
-    schedule: Line | None = Field(None, description="Five fields of cron.", examples=["0 2 * * *"])
-    schedule_enabled: bool | None = None
-    timezone: Line | None = Field(None, examples=["Europe/Vienna"])
-    retention_days: int | None = Field(None, ge=0, le=36500, examples=[30])
-    keep_at_least: int | None = Field(None, ge=1, le=1000, examples=[3])
-    include_audit_logs: bool | None = None
-    version: int | None = Field(
-        None, ge=0, le=2**31 - 1, description="The version that was read: refused with 409 if it has changed since."
-    )
-
-
-def plain(change: S3Candidate) -> dict[str, object]:
-    """What a change says, secrets as themselves: for whoever stores or tries it."""
-    given = ((name, getattr(change, name)) for name in sorted(change.model_fields_set - {"version"}))
-    return {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in given
-        if value is not None
-    }
-
-
-class SettingsView(BaseModel):
-    """The settings. Of the secrets only whether they are there."""
-
-    endpoint: str
-    region: str
-    bucket: str
-    prefix: str
-    access_key_id: str
-    has_secret_access_key: bool
-    has_encryption_password: bool
-    path_style: bool
-    insecure_tls: bool
-    schedule: str
-    schedule_enabled: bool
-    timezone: str
-    retention_days: int
-    keep_at_least: int
-    include_audit_logs: bool
-    version: int
-
-    @classmethod
-    def of(cls, settings: BackupSettings, version: int) -> Self:
-        """What is stored."""
-        names = [name for name in cls.model_fields if name != "version"]
-        return cls.model_validate({name: getattr(settings, name) for name in names} | {"version": version})
 
 
 # Audit ------------------------------------------------------------------------------------------------------------

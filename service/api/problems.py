@@ -6,12 +6,14 @@ could be in it; nothing unexpected is shown, it is logged under an id.
 
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from ...stages import errors
@@ -28,6 +30,13 @@ class InvalidField(BaseModel):
     message: str = Field(examples=["Input should be greater than or equal to 1"])
 
 
+class Right(BaseModel):
+    """A right that is missing."""
+
+    verb: str = Field(examples=["list"])
+    path: str = Field(examples=["secret/metadata/app/"])
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details. ``next_step`` says what to do about it."""
 
@@ -39,6 +48,11 @@ class Problem(BaseModel):
     detail: str = Field(examples=["There is no archive backups/backup-full-20260101-020000.enc."])
     instance: str = Field(examples=["/api/backup/restore"])
     next_step: str = Field(examples=["GET /api/backup/list shows the archives."])
+    effect: errors.Effect | None = Field(None, description="What became of the data, where that is known.")
+    rights: list[Right] | None = Field(None, description="Rights that are missing, where they are known.")
+    remedies: list[errors.Remedy] | None = Field(
+        None, description="`kleidia-backup restore --undo` or `--dismiss` end an unfinished restore."
+    )
     invalid: list[InvalidField] | None = None
     job: dict[str, Any] | None = Field(None, description="With a conflict: the job that runs.")
     incident: str | None = Field(None, description="With an unexpected error: the id under which it was logged.")
@@ -67,15 +81,30 @@ class ApiError(Exception):
         self.more = more
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of an error, whichever way it is shown. ``more`` are further members of a problem."""
+
+    status: int
+    kind: str
+    title: str
+    detail: str
+    next_step: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
 #: Status, type and title of our errors: the first class that fits.
 _KINDS: tuple[tuple[type[errors.KleidiaError], int, str, str], ...] = (
     (errors.Busy, 409, "busy", "Another job holds the same target"),
+    (errors.Pinned, 409, "pinned", "The archive is pinned"),
     (errors.UnfinishedRestore, 409, "unfinished-restore", "An earlier restore ended in the middle"),
     (errors.NotAnArchive, 404, "not-an-archive", "It is no archive"),
     (errors.WrongPassword, 422, "wrong-password", "The password does not open the archive"),
     (errors.ArchiveError, 422, "archive", "The archive cannot be used"),
     (errors.ObjectMissing, 404, "object-missing", "There is no archive of that name"),
     (errors.ObjectExists, 409, "object-exists", "An archive of that name is already there"),
+    (errors.ObjectRetained, 409, "object-retained", "The store's lock keeps the archive"),
     (errors.ObjectChanged, 409, "object-changed", "The archive was replaced meanwhile"),
     (errors.StoreUnreachable, 503, "store-unreachable", "The object store does not answer"),
     (errors.StoreError, 502, "store", "The object store refuses"),
@@ -93,7 +122,7 @@ _FRAMEWORK = {
     403: ("forbidden", "Your role may not do this", "Ask an administrator."),
     404: ("not-found", "There is nothing at this address", "/docs lists every address."),
     405: ("method-not-allowed", "This address does not take this method", "/docs lists the methods of every address."),
-    413: ("too-large", "The request is too large", "No request to this API needs more than 1 MiB."),
+    413: ("too-large", "The request is too large", "No request to this API needs more than 64 KiB."),
     415: ("media-type", "The request is not JSON", "Send JSON, with Content-Type: application/json."),
 }
 
@@ -114,7 +143,7 @@ def answer(
     headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> ProblemResponse:
-    """The answer that tells a problem."""
+    """The answer with a problem."""
     content = {
         "type": TYPE + kind,
         "title": title,
@@ -127,57 +156,62 @@ def answer(
     return ProblemResponse(content, status, headers=dict(headers or {}))
 
 
-def of_error(request: Request, error: errors.KleidiaError) -> ProblemResponse:
-    """The answer for an error of our tree; a bug of ours is the caller's to handle."""
-    for kind, status, name, title in _KINDS:
-        if isinstance(error, kind):
+def fields(error: errors.KleidiaError) -> dict[str, Any]:
+    """What a program may decide by, besides the type: the members of a problem that has any of them."""
+    rights = [{"verb": right.verb, "path": right.path} for right in error.rights]
+    found = {"effect": error.effect, "rights": rights, "remedies": list(error.remedies)}
+    return {name: value for name, value in found.items() if value}
+
+
+def told(error: Exception) -> Told:
+    """What is said of an error of the API, of our tree, of the framework or of a request's body.
+
+    Raises the error itself if it is none of them.
+    """
+    if isinstance(error, ApiError):
+        return Told(error.status, error.kind, error.title, str(error), error.next_step, error.headers, error.more)
+    if isinstance(error, HTTPException):
+        kind, title, step = _FRAMEWORK.get(error.status_code, ("refused", "The request was refused", "See /docs."))
+        return Told(error.status_code, kind, title, f"{title}.", step, dict(error.headers or {}))
+    if isinstance(error, (RequestValidationError, ValidationError)):
+        return _invalid(error)
+    for kind_, status, name, title in _KINDS:
+        if isinstance(error, kind_):
+            if error.said:
+                structlog.get_logger("kleidia_backup.api").warning("what the server said", error=name, said=error.said)
             headers = {"Retry-After": "10"} if status == 503 else {}
-            return answer(
-                request, status, name, title, error.message, error.hint or "Try again, or ask an operator.", headers
-            )
+            step = error.hint or "Try again, or ask an operator."
+            return Told(status, name, title, error.summary, step, headers, fields(error))
     raise error
+
+
+def _invalid(error: RequestValidationError | ValidationError) -> Told:
+    found = [{"field": _place(each), "message": _message(each)} for each in error.errors()]
+    names = ", ".join(dict.fromkeys(each["field"] for each in found))
+    title, step = "A part of the request cannot be used", "Correct what is named; /docs shows what is expected."
+    return Told(422, "invalid", title, f"Not usable: {names}.", step, more={"invalid": found})
 
 
 def install(app: FastAPI) -> None:
     """Answer every error that a route or the framework raises as a problem."""
 
-    async def api_error(request: Request, exc: Exception) -> ProblemResponse:
-        assert isinstance(exc, ApiError)
-        return answer(request, exc.status, exc.kind, exc.title, str(exc), exc.next_step, exc.headers, **exc.more)
+    async def answered(request: Request, exc: Exception) -> ProblemResponse:
+        return _answer(request, told(exc))
 
-    async def ours(request: Request, exc: Exception) -> ProblemResponse:
-        assert isinstance(exc, errors.KleidiaError)
-        return of_error(request, exc)
-
-    async def framework(request: Request, exc: Exception) -> ProblemResponse:
-        assert isinstance(exc, HTTPException)
-        status = exc.status_code
-        kind, title, next_step = _FRAMEWORK.get(status, ("refused", "The request was refused", "See /docs."))
-        return answer(request, status, kind, title, f"{title}.", next_step, exc.headers)
-
-    async def invalid(request: Request, exc: Exception) -> ProblemResponse:
-        assert isinstance(exc, RequestValidationError)
-        found = [{"field": _place(each["loc"]), "message": _message(each)} for each in exc.errors()]
-        names = ", ".join(dict.fromkeys(each["field"] for each in found))
-        return answer(
-            request,
-            422,
-            "invalid",
-            "A part of the request cannot be used",
-            f"Not usable: {names}.",
-            "Correct what is named; /docs shows what is expected.",
-            invalid=found,
-        )
-
-    app.add_exception_handler(ApiError, api_error)
-    app.add_exception_handler(errors.KleidiaError, ours)
-    app.add_exception_handler(HTTPException, framework)
-    app.add_exception_handler(RequestValidationError, invalid)
+    for kind in (ApiError, errors.KleidiaError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, answered)
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    """Where it stands; a name that nobody knows is the caller's own text, so no more of it than a name's length."""
-    return _sendable(".".join(str(each) for each in location))[:100]
+def _answer(request: Request, said: Told) -> ProblemResponse:
+    return answer(request, said.status, said.kind, said.title, said.detail, said.next_step, said.headers, **said.more)
+
+
+def _place(error: Mapping[str, Any]) -> str:
+    """The place of an error. A name that is not known is the caller's text, and may be a secret: it is not repeated."""
+    location = [str(each) for each in error["loc"]]
+    if error["type"] == "extra_forbidden":
+        location[-1] = "(unknown)"
+    return ".".join(location)
 
 
 def _sendable(text: str) -> str:

@@ -1,22 +1,24 @@
 """The audit log: who did what, when, from where, and what came of it.
 
-It is written before anybody else is told, and nothing that an embedding application does with an entry can undo it.
+It is written before an embedding application is notified, and nothing that an embedding application does with an entry
+can undo it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import structlog
-from psycopg.rows import class_row
+
+from .database import row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
+    from .chain.append import AuditChain
     from .database import Connection, Control
 
 #: What is logged (specification, Audit Logging, and what else an auditor asks for).
@@ -25,11 +27,22 @@ Action: TypeAlias = Literal[
     "backup.failed",
     "restore.completed",
     "restore.failed",
+    "verify.completed",
+    "verify.failed",
+    "verify.inconclusive",
+    "drill.completed",
+    "drill.failed",
+    "drill.inconclusive",
     "settings.changed",
     "archive.deleted",
     "archive.downloaded",
+    "archive.inspected",
+    "archive.pinned",
+    "archive.unpinned",
     "job.cancelled",
     "login.refused",
+    "login.completed",
+    "login.ended",
     "password.refused",
 ]
 
@@ -37,7 +50,7 @@ Action: TypeAlias = Literal[
 SCHEDULED = "[Scheduled] "
 #: Most entries that one page has.
 MAX_PAGE = 1000
-#: Longest text of an entry, in characters: some of it is said by whoever knocks.
+#: Longest text of an entry, in characters: some of it comes from unauthenticated clients.
 _LONGEST = 2000
 #: Seconds that the application has for an entry.
 _PATIENCE = 10.0
@@ -63,6 +76,8 @@ SYSTEM = Actor(None, "system", "system")
 class AuditEntry:
     """One line of the log. ``duration`` is seconds, ``size`` bytes. Writing it gives ``target``, ``at`` and ``id``.
 
+    ``place``, ``code`` and ``late`` are those of the chain (``chain/``).
+
     ``action`` is an ``Action``, or what a newer version has written.
     """
 
@@ -80,6 +95,9 @@ class AuditEntry:
     target: str = field(default="", compare=False)
     at: datetime | None = field(default=None, compare=False)
     id: int | None = field(default=None, compare=False)
+    place: int | None = field(default=None, compare=False)
+    code: bytes | None = field(default=None, compare=False, repr=False)
+    late: bool = field(default=False, compare=False)
 
     @classmethod
     def by(cls, actor: Actor, action: str, **rest: Any) -> AuditEntry:
@@ -95,41 +113,58 @@ class AuditEntry:
 
 
 class ApplicationAudit(Protocol):
-    """An embedding application's own audit log. Whatever it raises is logged; nobody waits longer than ten seconds."""
+    """An embedding application's own audit log. What it raises is logged; it has ten seconds."""
 
     async def write(self, entry: AuditEntry) -> None:
-        """Take note of an entry that is in our log already."""
+        """Handle an entry that was written."""
 
 
 class Audit:
-    """The audit entries of one target. Every method raises what ``Control.connection`` raises."""
+    """The audit entries of one target. ``told`` learns of each in its transaction.
 
-    def __init__(self, control: Control, target: str, application: ApplicationAudit | None = None) -> None:
+    Every method raises what ``Control.connection`` raises.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        target: str,
+        application: ApplicationAudit | None = None,
+        chain: AuditChain | None = None,
+        told: Callable[[AuditEntry, Connection], Awaitable[None]] | None = None,
+    ) -> None:
         self._control = control
+        self._told = told
         self._target = target
         self._application = application
+        self._chain = chain
         self._log = structlog.get_logger("kleidia_backup.audit")
 
     async def write(self, entry: AuditEntry) -> AuditEntry:
-        """Write an entry, then tell the application; the entry as it was written."""
-        async with self._control.connection() as connection:
+        """Write an entry, then notify the application; the entry as it was written."""
+        async with self._control.connection() as connection, connection.transaction():
             written = await self.insert(entry, connection)
-        await self.tell(written)
+        await self.notify(written)
         return written
 
     async def insert(self, entry: AuditEntry, connection: Connection) -> AuditEntry:
-        """Write an entry within a transaction; call ``tell`` when that is committed."""
-        async with connection.cursor(row_factory=class_row(AuditEntry)) as cursor:
+        """Write an entry within a transaction; call ``notify`` when that is committed."""
+        async with connection.cursor(row_factory=row_of(AuditEntry)) as cursor:
             await cursor.execute(_INSERT, {**_values(entry), "target": self._target})
             written = await cursor.fetchone()
         assert written is not None
+        assert written.id is not None
+        if self._chain is not None:
+            await self._chain.append(written.id, connection)
+        if self._told is not None:
+            await self._told(written, connection)
         return written
 
-    async def tell(self, entry: AuditEntry) -> None:
-        """Tell the application, if there is one. Raises nothing."""
+    async def notify(self, entry: AuditEntry) -> None:
+        """Notify the application, if there is one. Raises nothing."""
         if self._application is None:
             return
-        # In a task of its own: not even a cancellation that the application makes up reaches our caller.
+        # In a task of its own: not even a cancellation by the application reaches our caller.
         task = asyncio.create_task(self._application.write(entry), name="the application's audit log")
         try:
             await asyncio.wait({task}, timeout=_PATIENCE)
@@ -146,7 +181,7 @@ class Audit:
         limit = max(0, min(limit, MAX_PAGE))
         async with (
             self._control.connection() as connection,
-            connection.cursor(row_factory=class_row(AuditEntry)) as cursor,
+            connection.cursor(row_factory=row_of(AuditEntry)) as cursor,
         ):
             await cursor.execute(_PAGE, {"target": self._target, "limit": limit, "before": before, "action": action})
             return await cursor.fetchall()

@@ -3,81 +3,95 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ...pipeline.job import check_password
+from ...config.allowed import server_of
+from ...config.retention.settings import AT_LEAST, DAILY, DAYS, MONTHLY, WEEKLY, YEARLY
+from ...config.service import AUDIT_LOGS, FORMAT
+from ...pipeline.parts.passwords import SHORTEST, check_new_password
+from ...pipeline.parts.request import Format  # noqa: TC001 - read when the settings are declared
+from ...pipeline.retention.rules import Rules
 from ...stages.errors import ConfigurationError
-from ...stages.stores.s3_settings import S3Settings
-from ..new_password import SHORTEST
-from ..work.cron import Cron
+from ...stages.setting import Setting, declared
+from ...stages.stores.names import PREFIX, folder
+from ...stages.stores.s3.settings import SECRET_KEY, Bucket, S3Settings
+from .cron import Cron
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from .jobs import Kind
 
-#: Those among the settings that are secrets: they go into the vault and never come back.
-SECRETS = ("secret_access_key", "encryption_password")
-
-#: What each text must look like, and how that is said.
-_TEXTS: dict[str, tuple[re.Pattern[str], str]] = {
-    "endpoint": (
-        re.compile(r"(?i:https?)://[A-Za-z0-9._:\[\]-]{1,255}(/[A-Za-z0-9._~/-]{0,200})?|"),
-        "the URL of a server, such as https://s3.example.com",
-    ),
-    "region": (re.compile(r"[A-Za-z0-9-]{0,64}"), "letters, digits and hyphens, such as eu-west-1"),
-    "bucket": (re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|"), "letters, digits, dots, hyphens and underscores"),
-    "prefix": (re.compile(r"[A-Za-z0-9!_.*'()/=@+,:;& -]{0,200}"), "a folder, such as backups/"),
-    "access_key_id": (re.compile(r"[!-~]{0,200}"), "letters, digits and signs, without blanks"),
-    "secret_access_key": (re.compile(r"[!-~]{1,500}"), "letters, digits and signs, without blanks"),
-    "encryption_password": (
-        re.compile(rf"[^\0\r\n]{{{SHORTEST},1000}}"),
-        f"a text of at least {SHORTEST} characters, without line breaks",
-    ),
-    "schedule": (re.compile(r"[ -~]{1,200}"), "five fields of cron, such as 0 2 * * *"),
-    "timezone": (re.compile(r"[!-~]{1,100}"), "a time zone such as Europe/Berlin"),
-}
-_NUMBERS = {"retention_days": (0, 36_500), "keep_at_least": (1, 1000)}
+_cron = partial(Setting, pattern=r"[ -~]{1,200}", must="five fields of cron, such as 0 2 * * *")
+#: The kinds of jobs that have schedules, by the names of their settings; whether one is on, NAME_enabled says. Of those
+#: that are due at once the first goes first.
+SCHEDULES: dict[Kind, str] = {"backup": "schedule", "drill": "drill_schedule", "verify": "verify_schedule"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackupSettings:
-    """The settings, with the specification's defaults.
+class BackupSettings(Bucket):
+    """The settings, with the specification's defaults. Without a bucket archives go where [store] says."""
 
-    endpoint, region, bucket, prefix, access_key_id, path_style, insecure_tls: as in ``S3Settings``. Without a bucket
-        archives go where the configuration file's [store] says, under this prefix.
-    schedule, timezone: five fields of cron. ``schedule_enabled`` False: only who asks for a backup gets one.
-    retention_days: how old an archive becomes before a successful backup deletes it; 0 keeps all for ever.
-    keep_at_least: how many archives of each type are never deleted for their age, the newest.
-    include_audit_logs: whether the rows of the audit tables are backed up.
-    has_secret_access_key, has_encryption_password: whether there is a usable one; never which.
-    """
+    prefix: Annotated[str, PREFIX] = "backups/"
+    schedule: Annotated[str, _cron("Five fields of cron.")] = "0 2 * * *"
+    schedule_enabled: Annotated[bool, Setting("False: only who asks for a backup gets one.")] = True
+    verify_schedule: Annotated[str, _cron("When an archive is read to its last byte, as cron writes it.")] = "0 4 * * *"
+    verify_schedule_enabled: Annotated[
+        bool, Setting("Whether archives are verified by the schedule: each in turn, new ones first.")
+    ] = False
+    drill_schedule: Annotated[str, _cron("When the newest archive is drilled, as cron writes it.")] = "0 5 * * 0"
+    drill_schedule_enabled: Annotated[bool, Setting("Whether there are drills by the schedule.")] = False
+    timezone: Annotated[
+        str,
+        Setting(
+            "Time zone of the schedules, and in which retention's days begin.",
+            "Europe/Vienna",
+            pattern=r"[!-~]{1,100}",
+            must="a time zone such as Europe/Berlin",
+        ),
+    ] = "UTC"
+    retention_days: Annotated[
+        int,
+        DAYS,
+    ] = 30
+    keep_at_least: Annotated[int, AT_LEAST] = 3
+    keep_daily: Annotated[int, DAILY] = 0
+    keep_weekly: Annotated[int, WEEKLY] = 0
+    keep_monthly: Annotated[int, MONTHLY] = 0
+    keep_yearly: Annotated[int, YEARLY] = 0
+    include_audit_logs: Annotated[bool, AUDIT_LOGS] = True
+    format: Annotated[Format, FORMAT] = "v1"
+    has_secret_access_key: Annotated[bool, Setting("Whether there is one that works.", configured=False)] = False
+    has_encryption_password: Annotated[bool, Setting("Whether there is one that works.", configured=False)] = False
 
-    endpoint: str = ""
-    region: str = ""
-    bucket: str = ""
-    prefix: str = "backups/"
-    access_key_id: str = ""
-    path_style: bool = False
-    insecure_tls: bool = False
-    schedule: str = "0 2 * * *"
-    schedule_enabled: bool = True
-    timezone: str = "UTC"
-    retention_days: int = 30
-    keep_at_least: int = 3
-    include_audit_logs: bool = True
-    has_secret_access_key: bool = False
-    has_encryption_password: bool = False
+    def cron(self, kind: Kind) -> Cron:
+        """The schedule of jobs of this kind, whether it is on or not. Raises ``ConfigurationError``."""
+        name = SCHEDULES[kind]
+        return Cron(getattr(self, name), self.timezone, name)
+
+    def scheduled(self, kind: Kind) -> bool:
+        """Whether jobs of this kind are made by their schedule."""
+        enabled: bool = getattr(self, f"{SCHEDULES[kind]}_enabled")
+        return enabled
 
     @property
-    def cron(self) -> Cron:
-        """The schedule. Raises ``ConfigurationError``."""
-        return Cron(self.schedule, self.timezone)
+    def rules(self) -> Rules:
+        """Retention's."""
+        return Rules(
+            days=self.retention_days,
+            at_least=self.keep_at_least,
+            daily=self.keep_daily,
+            weekly=self.keep_weekly,
+            monthly=self.keep_monthly,
+            yearly=self.keep_yearly,
+            timezone=self.timezone,
+        )
 
     @property
     def key_belongs_to(self) -> tuple[str, str, bool]:
         """What the secret key was given for: a server (scheme, host, port), a key id, whether TLS is verified."""
-        return _origin(self.endpoint), self.access_key_id, not self.insecure_tls
+        return server_of(self.endpoint), self.access_key_id, not self.insecure_tls
 
     def document(self) -> dict[str, Any]:
         """What is stored of them."""
@@ -95,21 +109,32 @@ class BackupSettings:
         """
         return replace(
             base or S3Settings(bucket="unnamed"),
-            endpoint=self.endpoint,
-            region=self.region,
-            bucket=self.bucket,
-            prefix=self.prefix,
-            access_key_id=self.access_key_id,
+            **{name: getattr(self, name) for name in BUCKET},
             secret_access_key=secret,
-            path_style=self.path_style,
-            insecure_tls=self.insecure_tls,
             session_token=base.session_token if base and secret and base.secret_access_key == secret else "",
         )
 
 
-#: The fields that are stored.
-STORED = tuple(each.name for each in fields(BackupSettings) if not each.name.startswith("has_"))
-_BOOLEANS = tuple(name for name in STORED if isinstance(getattr(BackupSettings(), name), bool))
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Those among the settings that are secrets: they go into the vault and never come back."""
+
+    secret_access_key: Annotated[str, SECRET_KEY]
+    encryption_password: Annotated[
+        str,
+        Setting(
+            "The password of archives that are made from now on; older ones need the older one.",
+            secret=True,
+            pattern=rf"[^\0\r\n]{{{SHORTEST},1000}}",
+            must=f"a text of at least {SHORTEST} characters, without line breaks",
+        ),
+    ]
+
+
+#: The fields that [store] has too, those that are stored, and the secrets.
+BUCKET = tuple(each.name for each in fields(Bucket))
+STORED = {each.field: each for each in declared(BackupSettings) if each.setting.configured}
+SECRETS = {each.field: each for each in declared(Secrets)}
 
 
 def changed(settings: BackupSettings, changes: Mapping[str, object]) -> BackupSettings:
@@ -120,10 +145,13 @@ def changed(settings: BackupSettings, changes: Mapping[str, object]) -> BackupSe
     for name, value in changes.items():
         _check(name, value)
     if isinstance(password := changes.get("encryption_password"), str):
-        check_password(password)
+        check_new_password(password)
     values: dict[str, Any] = {name: value for name, value in changes.items() if name in STORED}
+    if isinstance(prefix := values.get("prefix"), str):
+        values["prefix"] = folder(prefix)
     result = replace(settings, **values)
-    _ = result.cron
+    for kind in SCHEDULES:
+        result.cron(kind)
     if result.bucket:
         secret = "x" if result.access_key_id else ""
         result.s3(secret)  # what is wrong with the whole
@@ -131,34 +159,15 @@ def changed(settings: BackupSettings, changes: Mapping[str, object]) -> BackupSe
 
 
 def _check(name: str, value: object) -> None:
-    if name in _NUMBERS:
-        low, high = _NUMBERS[name]
-        if type(value) is not int or not low <= value <= high:
-            raise _unusable(name, f"a whole number from {low} to {high}")
-    elif name in _BOOLEANS:
-        if type(value) is not bool:
-            raise _unusable(name, "true or false")
-    elif name in _TEXTS:
-        pattern, what = _TEXTS[name]
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise _unusable(name, what)
-        if name == "prefix" and {"", ".", ".."} & set(value.removesuffix("/").split("/")) and value:
-            raise _unusable(name, f"{what}, without a slash at its beginning, and without //, /./ or /../")
+    each = (STORED | SECRETS).get(name)
+    if each is None:  # its name may be anything, so it is not repeated
+        raise ConfigurationError("There is no such setting.", hint=f"There are {', '.join((*STORED, *SECRETS))}.")
+    if each.kind == "integer":
+        must, usable = f"a whole number {each.limits}", type(value) is int and each.allows(value)
+    elif each.kind == "boolean":
+        must, usable = "true or false", type(value) is bool
     else:
-        raise ConfigurationError(
-            "There is no such setting.", hint=f"There are {', '.join((*STORED, *SECRETS))}."
-        )  # its name may be anything, so it is not repeated
-
-
-def _unusable(name: str, what: str) -> ConfigurationError:
-    return ConfigurationError(f"{name} cannot be used.", hint=f"It must be {what}.")
-
-
-def _origin(endpoint: str) -> str:
-    """The server behind an endpoint; empty for AWS, whatever the way that is written."""
-    url = S3Settings(bucket="unnamed", endpoint=endpoint).endpoint_url
-    if url is None:
-        return ""
-    parts = urlsplit(url)
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{(parts.hostname or '').rstrip('.')}:{port}"
+        must = each.setting.must
+        usable = isinstance(value, str) and re.fullmatch(each.setting.pattern, value) is not None
+    if not usable:
+        raise ConfigurationError(f"{name} cannot be used.", hint=f"It must be {must}.")

@@ -1,14 +1,14 @@
-"""What this replica has written about jobs, counted: who keeps an answer for a while sees that it is out of date."""
+"""A version counter for the jobs' rows: caches compare it."""
 
 from __future__ import annotations
 
 
 class Changes:
-    """A number that is another one after each change that is committed."""
+    """``number`` grows after each write of this replica that was committed."""
 
     def __init__(self) -> None:
         self.number = 0
 
-    def note(self) -> None:
-        """Something has changed, and everybody can read it."""
+    def add(self) -> None:
+        """Count a write that was committed."""
         self.number += 1

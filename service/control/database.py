@@ -1,24 +1,28 @@
-"""The database of the control tables: a pool of connections, whose failures are mapped to ours once."""
+"""The database of the control tables: a pool of connections, whose failures are mapped to our errors."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from dataclasses import fields
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ...stages.errors import DatabaseError, DatabaseForbidden, DatabaseUnreachable
-from ...stages.pg.connect import first_reason, login_error
-from .migrate import migrate
+from ...stages.pg.server.connect import first_reason, is_connection_failure, login_error
+from .migrate import TEXT, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from types import TracebackType
+    from _typeshed import DataclassInstance
 
-    from ...stages.pg.settings import PostgresSettings
+    from ...stages.pg.server.settings import PostgresSettings
+
+    Row = TypeVar("Row", bound=DataclassInstance)
 
 Connection: TypeAlias = "psycopg.AsyncConnection[Any]"
 
@@ -34,18 +38,33 @@ _LOST = {"tcp_user_timeout": "30000"}
 
 def lively(settings: PostgresSettings) -> str:
     """The connection string for a pool that lives for months: a peer that vanished is noticed. Never log it."""
-    return make_conninfo("", **(_LOST | conninfo_to_dict(settings.full_conninfo())))
+    return make_conninfo("", **(_LOST | conninfo_to_dict(settings.full_conninfo()) | TEXT))
+
+
+def row_of(kind: type[Row]) -> Callable[[psycopg.AsyncCursor[Any]], Callable[[Sequence[Any]], Row]]:
+    """A row factory for a dataclass; columns that it does not have are left out.
+
+    A newer replica adds them at its start, while this one still runs.
+    """
+    known = {each.name for each in fields(kind)}
+
+    def of(cursor: psycopg.AsyncCursor[Any]) -> Callable[[Sequence[Any]], Row]:
+        names = [column.name for column in cursor.description or ()]
+        return lambda values: kind(**{name: value for name, value in zip(names, values, strict=True) if name in known})
+
+    return of
 
 
 class Control:
-    """The control database. Entering it brings its tables up to date, whoever else is doing so, and opens the pool.
+    """The control database. Entering it migrates its tables (safe in parallel) and opens the pool.
 
-    It has at most so many ``connections``. Raises what ``connection`` raises, and ``ConfigurationError`` for tables
-    of a newer version.
+    It has at most ``connections``; without ``migrates`` it takes the tables as they are. Raises what ``connection``
+    raises, and ``ConfigurationError`` for tables of a newer version.
     """
 
-    def __init__(self, settings: PostgresSettings, *, connections: int = _CONNECTIONS) -> None:
+    def __init__(self, settings: PostgresSettings, *, connections: int = _CONNECTIONS, migrates: bool = True) -> None:
         self.settings = settings
+        self._migrates = migrates
         self._pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
             lively(settings),
             kwargs={"autocommit": True, "fallback_application_name": "kleidia-backup service"},
@@ -60,7 +79,8 @@ class Control:
 
     async def __aenter__(self) -> Self:
         async with self._mapped():
-            await migrate(self.settings)
+            if self._migrates:
+                await migrate(self.settings)
             await self._pool.open()
         return self
 
@@ -80,8 +100,8 @@ class Control:
             yield connection
 
     async def check(self, seconds: float) -> None:
-        """Whether the database answers at all, in so many seconds. Raises what ``connection`` raises."""
-        # In a task that is not waited for: psycopg takes its time to give up a question that nobody answers.
+        """Check that the database answers in ``seconds``. Raises what ``connection`` raises."""
+        # In a task that is not waited for: psycopg takes its time to give up a query without an answer.
         asking = asyncio.create_task(self._ask(), name="is the control database there")
         await asyncio.wait({asking}, timeout=seconds)
         if asking.done():
@@ -110,10 +130,11 @@ class Control:
                 f"The control database does not answer ({where}).", hint="Check that it runs and can be reached."
             ) from exc
         except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
-            if "failed:" in str(exc):
+            if is_connection_failure(str(exc)):
                 raise login_error(self.settings, str(exc)) from None
+            reason = self.settings.shown(first_reason(str(exc)))
             raise DatabaseUnreachable(
-                f"The connection to the control database was lost ({where}): {first_reason(str(exc))}.",
+                f"The connection to the control database was lost ({where}): {reason}.",
                 hint="Check the server's log; then try again.",
             ) from exc
         except psycopg.Error as exc:

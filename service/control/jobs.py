@@ -1,38 +1,34 @@
 """The jobs: what was asked for, by whom, how far it is, and what became of it.
 
-Two rules are the database's: one job per target at a time (``one_job_per_target``), and a job that was given up is
-never written to again by the replica that ran it (every later write names the replica and wants it running).
+Two rules are the database's: one job per target at a time, and beside it one that only reads; and a job that was given
+up is never written to again by the replica that ran it (every later write names the replica and wants it running).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import psycopg
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from ...stages.errors import Busy
+from . import job_queries as queries
 from .changes import Changes
+from .database import row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from ...formats.v1 import BackupType
+    from ...formats.facts import BackupType
     from .database import Connection, Control
 
-Kind: TypeAlias = Literal["backup", "restore"]
+Kind: TypeAlias = Literal["backup", "restore", "verify", "drill"]
 Status: TypeAlias = Literal["pending", "running", "completed", "failed"]
 Order: TypeAlias = Literal["run", "cancel", "lost"]
 
-#: ``Jobs.list`` hides the built-in name inside its class.
-Rows: TypeAlias = "list[Job]"
-Summaries: TypeAlias = "list[Summary]"
-
-Ids: TypeAlias = "list[int]"
-
+#: Kinds of jobs that only read what is backed up, and have a place beside those that write.
+READING: frozenset[str] = frozenset({"verify", "drill"})
 #: What a job's queueing lock begins with; its id follows.
 QUEUEING_LOCK = "job-"
 #: Most jobs that one listing has (specification, Timeouts and Limits).
@@ -43,8 +39,9 @@ MAX_LISTED = 1000
 class NewJob:
     """A job that is asked for. ``requested_by`` is the subject, None for the schedule.
 
-    ``archive`` is the one to restore. ``options``: ``only`` and ``prune`` of a restore, ``include_audit`` of a backup,
-    and ``own_password``: where the password of this one restore waits (``ServiceSecrets.keep``).
+    ``archive`` is the one to restore, to verify or to drill; a scheduled job chooses it when it runs. ``options``:
+    ``only`` and ``prune`` of a restore, ``include_audit`` and ``format`` of a backup, and ``own_password``: where the
+    password of this one job waits (``ServiceSecrets.keep``).
     """
 
     kind: Kind
@@ -60,7 +57,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as its row says. Sizes are bytes. ``hint`` is the next step after ``error``."""
+    """A job's row. Sizes are bytes. ``hint`` is the next step after ``error``."""
 
     id: int
     kind: Kind
@@ -91,7 +88,7 @@ class Job:
 
     @property
     def own_password(self) -> str | None:
-        """By what the password is found that was given for this restore, None without one."""
+        """The reference of the password that was given for this job, None without one."""
         return self.options.get("own_password")
 
     @property
@@ -107,22 +104,18 @@ class Job:
         return ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The jobs of one kind and type: its last success with seconds and bytes, and the number in each status."""
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a job noted of the archive that it made: bytes, and SHA-256 as ``JobView.checksum`` explains."""
 
-    kind: Kind
-    backup_type: BackupType
-    last_success_at: datetime | None
-    last_duration: float | None
-    last_size: int | None
-    counts: dict[str, int]
+    size: int
+    checksum: str | None
 
 
 class Jobs:
     """The jobs of one target; those of others are not there. Every method raises what ``Control.connection`` raises.
 
-    What it writes is noted in ``changes``; whoever gives a connection of his own does so after his COMMIT.
+    What it writes is counted in ``changes``; a caller that gives a connection counts its write after its COMMIT.
     """
 
     def __init__(self, control: Control, target: str, changes: Changes | None = None) -> None:
@@ -133,12 +126,12 @@ class Jobs:
     async def create(self, new: NewJob, connection: Connection | None = None) -> Job:
         """Add a pending job; inside the transaction of ``connection`` when one is given.
 
-        Raises ``Busy`` when the target has a job, or the schedule has fired for that moment.
+        Raises ``Busy`` when the target has a job in its place, or the schedule has fired for that moment.
         """
         if connection is None:
             async with self._control.connection() as own:
                 job = await self.create(new, own)
-            self.changes.note()
+            self.changes.add()
             return job
         try:
             async with connection.transaction():
@@ -146,27 +139,46 @@ class Jobs:
         except psycopg.errors.UniqueViolation as exc:
             if exc.diag.constraint_name == "fired_once":
                 raise Busy("The schedule has fired for that moment.", hint="Nothing is to be done.") from None
-            raise _busy(await _job(connection, _ACTIVE, (self._target,))) from None
+            values = (self._target, [*READING], new.kind in READING)
+            raise _busy(await _job(connection, queries.IN_THE_WAY, values)) from None
 
-    async def get(self, job_id: int) -> Job | None:
-        """One job."""
-        return await self._one(_GET, self._target, job_id)
+    async def get(self, job_id: int, connection: Connection | None = None) -> Job | None:
+        """One job, as the transaction of ``connection`` sees it if given."""
+        if connection is not None:
+            return await _job(connection, queries.GET, (self._target, job_id))
+        return await self._one(queries.GET, self._target, job_id)
 
-    async def list(
+    async def page(
         self, limit: int = 50, before: int | None = None, kind: Kind | None = None, status: Status | None = None
-    ) -> Rows:
+    ) -> list[Job]:
         """Jobs, newest first: at most ``limit`` (and 1000), with an id below ``before``."""
         return await self._all(
-            _LIST, self._target, before, before, kind, kind, status, status, max(0, min(limit, MAX_LISTED))
+            queries.LIST, self._target, before, before, kind, kind, status, status, max(0, min(limit, MAX_LISTED))
         )
 
-    async def running(self) -> Rows:
+    async def running(self) -> list[Job]:
         """Jobs that wait or run, oldest first."""
-        return await self._all(_ACTIVE, self._target)
+        return await self._all(queries.ACTIVE, self._target)
 
-    async def start(self, job_id: int, replica: str) -> Job | None:
-        """Let a replica run a pending job; None when it is not pending any more."""
-        return await self._change(_START, replica, self._target, job_id)
+    @property
+    def target(self) -> str:
+        """The target's name."""
+        return self._target
+
+    async def start(self, job_id: int, replica: str, connection: Connection | None = None) -> Job | None:
+        """Let a replica run a pending job; None when it is not pending any more, or of a kind that is not known here.
+
+        A newer version may have others, whose replicas run them.
+        """
+        kinds = [*get_args(Kind)]
+        return await self._change(queries.START, replica, self._target, job_id, kinds, connection=connection)
+
+    async def choose(
+        self, job_id: int, replica: str, archive: str, backup_type: BackupType, connection: Connection | None = None
+    ) -> Job | None:
+        """Record which archive a scheduled verification or drill has chosen; None when the job is not the replica's."""
+        values = (archive, backup_type, self._target, job_id, replica)
+        return await self._change(queries.CHOOSE, *values, connection=connection)
 
     async def beat(
         self,
@@ -176,13 +188,13 @@ class Jobs:
         progress: Mapping[str, Any],
         connection: Connection | None = None,
     ) -> Order:
-        """Say that a job runs and how far it is. The answer: go on, cancel it, or it is no longer this replica's."""
+        """Heartbeat: record phase and progress. Returns run, cancel, or lost (the job is another replica's now)."""
         if connection is None:
             async with self._control.connection() as own:
                 order = await self.beat(job_id, replica, phase, progress, own)
-            self.changes.note()
+            self.changes.add()
             return order
-        cursor = await connection.execute(_BEAT, (phase, Jsonb(dict(progress)), self._target, job_id, replica))
+        cursor = await connection.execute(queries.BEAT, (phase, Jsonb(dict(progress)), self._target, job_id, replica))
         row = await cursor.fetchone()
         return "lost" if row is None else "run" if row[0] is None else "cancel"
 
@@ -197,48 +209,60 @@ class Jobs:
         report: Mapping[str, Any],
         connection: Connection | None = None,
     ) -> Job | None:
-        """Note success, in the transaction of ``connection`` if given; None when the job is not the replica's."""
+        """Record success, in the transaction of ``connection`` if given; None when the job is not the replica's."""
         values = (archive, size, checksum, Jsonb([*warnings]), Jsonb(dict(report)), self._target, job_id, replica)
-        return await self._change(_COMPLETE, *values, connection=connection)
+        return await self._change(queries.COMPLETE, *values, connection=connection)
 
     async def fail(
-        self, job_id: int, error: str, hint: str, replica: str | None = None, connection: Connection | None = None
+        self,
+        job_id: int,
+        error: str,
+        hint: str,
+        replica: str | None = None,
+        connection: Connection | None = None,
+        report: Mapping[str, Any] | None = None,
     ) -> Job | None:
-        """Note failure, in the transaction of ``connection`` if given.
+        """Record failure, in the transaction of ``connection`` if given, with what the job has to report all the same.
 
-        None when the job has ended, or is not this ``replica``'s (None: whoever runs it).
+        None when the job has ended, or is not this ``replica``'s (None: any replica's).
         """
-        return await self._change(_FAIL, error, hint, self._target, job_id, replica, replica, connection=connection)
+        kept = None if report is None else Jsonb(dict(report))
+        values = (error, hint, kept, self._target, job_id, replica, replica)
+        return await self._change(queries.FAIL, *values, connection=connection)
 
-    async def abandoned(self, silence: float, limit: float) -> Rows:
-        """Jobs whose replica said nothing for ``silence`` seconds, or that began ``limit`` seconds ago.
+    async def abandoned(self, silence: float, limit: float) -> list[Job]:
+        """Jobs without a heartbeat for ``silence`` seconds, or that began ``limit`` seconds ago.
 
-        Waiting ones count from when they were asked for. One that commits, and says so, is left to end.
+        Waiting ones count from when they were asked for. One that commits with a heartbeat is left to end.
         """
-        return await self._all(_ABANDONED, self._target, silence, limit, silence)
-
-    async def undelivered(self, seconds: float) -> Ids:
-        """Jobs that wait longer than so many seconds and are not in the queue."""
-        async with self._control.connection() as connection:
-            cursor = await connection.execute(_UNDELIVERED, (self._target, seconds, QUEUEING_LOCK))
-            return [job_id for (job_id,) in await cursor.fetchall()]
+        return await self._all(queries.ABANDONED, self._target, silence, limit, silence)
 
     async def request_cancel(self, job_id: int, by: str, connection: Connection | None = None) -> Job | None:
         """Ask for the end of a job; one that waits ends at once. None when there is no such job, or it has ended."""
-        return await self._change(_CANCEL, by, f"Cancelled by {by}.", self._target, job_id, connection=connection)
+        return await self._change(
+            queries.CANCEL, by, f"Cancelled by {by}.", self._target, job_id, connection=connection
+        )
 
-    async def last_backup(self, backup_type: str, before: int) -> Job | None:
+    async def last_backup(self, backup_type: str, before: int, connection: Connection | None = None) -> Job | None:
         """The newest completed backup of a type older than the job ``before``."""
-        return await self._one(_LAST_BACKUP, self._target, backup_type, before)
+        if connection is not None:
+            return await _job(connection, queries.LAST_BACKUP, (self._target, backup_type, before))
+        return await self._one(queries.LAST_BACKUP, self._target, backup_type, before)
 
-    async def summary(self) -> Summaries:
-        """What the metrics say, for each kind and type that ever ran."""
-        async with (
-            self._control.connection() as connection,
-            connection.cursor(row_factory=class_row(Summary)) as cursor,
-        ):
-            await cursor.execute(_SUMMARY, {"target": self._target})
-            return await cursor.fetchall()
+    async def new_warnings(self, job: Job, connection: Connection | None = None) -> list[str]:
+        """What a job warns of and the backup before of its type did not: what comes every time is not read.
+
+        Of another job than a backup all of its warnings.
+        """
+        last = await self.last_backup(job.backup_type, job.id, connection) if job.kind == "backup" else None
+        known = set(last.warnings) if last is not None else set()
+        return [each for each in job.warnings if each not in known]
+
+    async def recorded(self) -> dict[str, Recorded]:
+        """The archives that completed backups have made, by their full names; of one name the newest."""
+        async with self._control.connection() as connection:
+            cursor = await connection.execute(queries.RECORDED, (self._target,))
+            return {name: Recorded(size, checksum) for name, size, checksum in await cursor.fetchall()}
 
     async def _one(self, query: str, *values: object) -> Job | None:
         async with self._control.connection() as own:
@@ -248,17 +272,17 @@ class Jobs:
         if connection is not None:
             return await _job(connection, query, values)
         job = await self._one(query, *values)
-        self.changes.note()
+        self.changes.add()
         return job
 
-    async def _all(self, query: str, *values: object) -> Rows:
-        async with self._control.connection() as connection, connection.cursor(row_factory=class_row(Job)) as cursor:
+    async def _all(self, query: str, *values: object) -> list[Job]:
+        async with self._control.connection() as connection, connection.cursor(row_factory=row_of(Job)) as cursor:
             await cursor.execute(query.encode(), values)
             return await cursor.fetchall()
 
 
 async def _job(connection: Connection, query: str, values: Sequence[object]) -> Job | None:
-    async with connection.cursor(row_factory=class_row(Job)) as cursor:
+    async with connection.cursor(row_factory=row_of(Job)) as cursor:
         await cursor.execute(query.encode(), values)
         return await cursor.fetchone()
 
@@ -276,7 +300,7 @@ async def _insert(connection: Connection, new: NewJob, target: str) -> Job:
         new.scheduled_for,
         Jsonb(dict(new.options)),
     )
-    job = await _job(connection, _INSERT, values)
+    job = await _job(connection, queries.INSERT, values)
     assert job is not None
     return job
 
@@ -290,86 +314,3 @@ def _busy(job: Job | None) -> Busy:
         f"Job {job.id}, a {job.kind} of {job.target}, {verb} since {begun.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
         hint="Wait until it ended, or cancel it; then start again.",
     )
-
-
-_INSERT = """
-    INSERT INTO kleidia_backup.jobs
-        (kind, backup_type, target, archive, requested_by, requested_by_name, ip, workstation, scheduled_for, options)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING *
-"""
-_GET = "SELECT * FROM kleidia_backup.jobs WHERE target = %s AND id = %s"
-_ACTIVE = "SELECT * FROM kleidia_backup.jobs WHERE target = %s AND status IN ('pending', 'running') ORDER BY id"
-_LIST = """
-    SELECT * FROM kleidia_backup.jobs
-    WHERE target = %s AND (%s::bigint IS NULL OR id < %s)
-      AND (%s::text IS NULL OR kind = %s) AND (%s::text IS NULL OR status = %s)
-    ORDER BY id DESC LIMIT %s
-"""
-_START = """
-    UPDATE kleidia_backup.jobs SET status = 'running', started_at = now(), heartbeat_at = now(), replica = %s
-    WHERE target = %s AND id = %s AND status = 'pending' RETURNING *
-"""
-_BEAT = """
-    UPDATE kleidia_backup.jobs SET heartbeat_at = now(), phase = %s, progress = %s
-    WHERE target = %s AND id = %s AND replica = %s AND status = 'running' RETURNING cancelled_by
-"""
-_COMPLETE = """
-    UPDATE kleidia_backup.jobs
-    SET status = 'completed', finished_at = now(), archive = %s, size = %s, checksum = %s, warnings = %s, report = %s
-    WHERE target = %s AND id = %s AND replica = %s AND status = 'running' RETURNING *
-"""
-_FAIL = """
-    UPDATE kleidia_backup.jobs SET status = 'failed', finished_at = now(), error = %s, hint = %s
-    WHERE target = %s AND id = %s AND status IN ('pending', 'running')
-      AND (%s::text IS NULL OR replica = %s)
-    RETURNING *
-"""
-_CANCEL = """
-    UPDATE kleidia_backup.jobs
-    SET cancelled_by = coalesce(cancelled_by, %s),
-        error = CASE status WHEN 'pending' THEN %s ELSE error END,
-        finished_at = CASE status WHEN 'pending' THEN now() END,
-        status = CASE status WHEN 'pending' THEN 'failed' ELSE status END
-    WHERE target = %s AND id = %s AND status IN ('pending', 'running') RETURNING *
-"""
-_ABANDONED = """
-    SELECT * FROM kleidia_backup.jobs
-    WHERE target = %s AND status IN ('pending', 'running')
-      AND (heartbeat_at < now() - make_interval(secs => %s)
-        OR coalesce(started_at, created_at) < now() - make_interval(secs => %s)
-          AND NOT (phase IS NOT DISTINCT FROM 'commit' AND heartbeat_at >= now() - make_interval(secs => %s)))
-    ORDER BY id
-"""
-_UNDELIVERED = """
-    SELECT id FROM kleidia_backup.jobs job
-    WHERE target = %s AND status = 'pending' AND created_at <= now() - make_interval(secs => %s)
-      AND NOT EXISTS (
-        SELECT FROM kleidia_backup.procrastinate_jobs queued
-        WHERE queued.queueing_lock = %s || job.id AND queued.status IN ('todo', 'doing')
-      )
-    ORDER BY id
-"""
-_LAST_BACKUP = """
-    SELECT * FROM kleidia_backup.jobs
-    WHERE kind = 'backup' AND status = 'completed' AND target = %s AND backup_type = %s AND id < %s
-    ORDER BY id DESC LIMIT 1
-"""
-_SUMMARY = """
-    SELECT kind, backup_type, last.finished_at AS last_success_at, last.size AS last_size,
-        extract(epoch FROM last.finished_at - last.started_at)::double precision AS last_duration, counts
-    FROM (
-        SELECT kind, backup_type, jsonb_object_agg(status, number) AS counts
-        FROM (
-            SELECT kind, backup_type, status, count(*) AS number FROM kleidia_backup.jobs
-            WHERE target = %(target)s GROUP BY 1, 2, 3
-        ) each
-        GROUP BY 1, 2
-    ) ran
-    LEFT JOIN LATERAL (
-        SELECT finished_at, started_at, size FROM kleidia_backup.jobs job
-        WHERE job.target = %(target)s AND job.kind = ran.kind AND job.backup_type = ran.backup_type
-          AND job.status = 'completed'
-        ORDER BY id DESC LIMIT 1
-    ) last ON true
-    ORDER BY 1, 2
-"""

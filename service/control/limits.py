@@ -1,6 +1,6 @@
 """Limits on how often something may be asked for, counted over all replicas of a target.
 
-Fixed windows by the database's clock: whoever asks at the end of one window and at the beginning of the next gets
+Fixed windows by the database's clock: a caller at the end of one window and the beginning of the next gets
 twice the limit within a moment, and never more. Attempts that are refused count as well.
 """
 
@@ -27,7 +27,7 @@ class Limits:
         """Count one attempt under ``key``: None when it is among the ``limit`` of this window of ``seconds``.
 
         Otherwise how many seconds are left until the next window. Keys are what is limited and for whom, for example
-        ``restore:192.0.2.7``. Raises what ``Control.connection`` raises: an attempt that nobody counts is not made.
+        ``restore:192.0.2.7``. Raises what ``Control.connection`` raises: an attempt that cannot be counted is not made.
         """
         assert 1 <= seconds <= LONGEST_WINDOW, seconds
         key = key.encode("utf-8", "replace").decode().replace("\0", "?")[:_LONGEST_KEY]
@@ -40,7 +40,7 @@ class Limits:
         return None if count <= limit else max(float(left), 0.001)
 
 
-# A count stops one above its limit: a number that somebody drives up for years would not fit any more.
+# A count stops one above its limit: a number that grows for years would overflow.
 _TAKE = """
     INSERT INTO kleidia_backup.limits AS mine (target, key, window_start, count)
     VALUES (%(target)s, %(key)s, to_timestamp(floor(extract(epoch FROM now()) / %(seconds)s) * %(seconds)s), 1)

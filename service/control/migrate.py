@@ -1,32 +1,33 @@
-"""The control tables, and those of the job queue, brought up to date at every start, by whoever starts first.
+"""The control tables, and those of the job queue, migrated at every start, by the replica that starts first.
 
 Our own files are ``sql/NNNN_name.sql``. procrastinate brings a schema for a new database and a file for every change
-since; both go into our schema. Each file is applied in a transaction of its own, under a lock that all replicas share,
-and noted in ``kleidia_backup.migrations``. Nothing is ever taken back.
+since; both go into our schema. ``NNNN_queue_name.sql`` is ours about its tables, and comes last. Each file is applied
+in a transaction of its own, under a lock that all replicas share, and noted in ``kleidia_backup.migrations``. Nothing
+is ever taken back.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from procrastinate.schema import SchemaManager
+from psycopg.conninfo import make_conninfo
 
 from ...stages.errors import ConfigurationError
-from ...stages.pg.lock import LOCK
-from ...stages.pg.settings import CONTROL_SCHEMA
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ...stages.pg.settings import PostgresSettings
+from ...stages.pg.server.lock import LOCK
+from ...stages.pg.server.settings import CONTROL_SCHEMA, PostgresSettings
 
 #: The two numbers of the lock under which migrations run.
 MIGRATION_LOCK = (LOCK[0], 3)
+#: What a connection to the control database asks for, whatever encoding that has: from one in SQL_ASCII, as ``initdb``
+#: makes where no locale is set, texts would come as bytes.
+TEXT = {"client_encoding": "UTF8"}
 #: What the names of procrastinate's files begin with in our table.
 _QUEUE = "procrastinate/"
 
@@ -46,6 +47,11 @@ class _File:
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    @property
+    def of_the_queue(self) -> bool:
+        """Whether it is about procrastinate's tables, and comes after its files."""
+        return self.name[4:].startswith("_queue_")
+
 
 async def migrate(settings: PostgresSettings) -> list[str]:
     """Apply what is missing; the names of what was applied. Safe in any number of processes at once.
@@ -55,7 +61,9 @@ async def migrate(settings: PostgresSettings) -> list[str]:
     """
     applied: list[str] = []
     connection = await psycopg.AsyncConnection.connect(
-        settings.full_conninfo(), autocommit=True, fallback_application_name="kleidia-backup migrations"
+        make_conninfo(settings.full_conninfo(), **TEXT),
+        autocommit=True,
+        fallback_application_name="kleidia-backup migrations",
     )
     async with connection:
         while name := await _step(connection):
@@ -70,18 +78,23 @@ async def _step(connection: psycopg.AsyncConnection[Any]) -> str:
         known = await _known(connection)
         ours, queue = list(_ours()), list(_of_the_queue())
         _check(known, ours, queue)
-        for file in ours:
-            if file.name not in known:
-                await connection.execute(file.text.encode())
-                await _note(connection, [file])
-                return file.name
+        if first := [file for file in ours if file.name not in known and not file.of_the_queue]:
+            return await _apply(connection, first[0])
         if missing := [file for file in queue if file.name not in known]:
             fresh = len(missing) == len(queue)
             await connection.execute(f"SET LOCAL search_path = {CONTROL_SCHEMA}".encode())
             await connection.execute(SchemaManager.get_schema() if fresh else missing[0].text.encode())
             await _note(connection, missing if fresh else missing[:1])
             return f"{_QUEUE}schema" if fresh else missing[0].name
+        if last := [file for file in ours if file.name not in known]:
+            return await _apply(connection, last[0])
     return ""
+
+
+async def _apply(connection: psycopg.AsyncConnection[Any], file: _File) -> str:
+    await connection.execute(file.text.encode())
+    await _note(connection, [file])
+    return file.name
 
 
 async def _known(connection: psycopg.AsyncConnection[Any]) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""What the service does by itself: run jobs, fire the schedule, delete what is too old, bury what died."""
+"""Background work: run jobs, fire the schedule, delete old archives, fail jobs whose replica died."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -9,23 +10,35 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import structlog
 
-from ...pipeline.backup import backup
-from ...pipeline.restore import restore
-from ...stages.errors import ConfigurationError, DatabaseError, KleidiaError, VaultError
-from .. import words
-from .aftermath import follow_up
-from .ending import end
-from .engine_log import EngineLog
-from .running import Running
+from ...pipeline.backup import run_backup
+from ...pipeline.reports import words
+from ...pipeline.reports.jobs import BackupReport
+from ...pipeline.reports.stopped import left_by
+from ...pipeline.restore import run_restore
+from ...pipeline.tables.restore import run_restore_tables
+from ...stages.errors import ConfigurationError, DatabaseError, KleidiaError
+from ..control.copies.runs import CopyRuns
+from .backing_up import backup_request
+from .completion import end_job
+from .passwords import stored_password
+from .post_backup import follow_up
+from .proofs.drilling import drill_archive
+from .proofs.verifying import Judged, chosen, type_of, verify_archive
+from .restoring import make_fresh, restore_request, store_of, tables_request
+from .running import RunningJob
+from .undoing import Ended, end_unfinished, ends
 
 if TYPE_CHECKING:
-    from ...pipeline.report import BackupReport, RestoreReport
+    from ...config.service import ServiceSettings
+    from ...pipeline.drills.asked import ScratchMaker
+    from ...pipeline.reports.jobs import RestoreReport
+    from ...pipeline.reports.tables import TablesReport
     from ..control.audit import Audit
     from ..control.database import Connection, Control
     from ..control.jobs import Job, Jobs
+    from ..control.proofs.verifications import Verifications
     from ..control.secrets import ServiceSecrets
     from ..control.settings import SettingsStore
-    from ..service_settings import ServiceSettings
 
 #: Seconds for which the end of a job is tried to be written, and between two attempts.
 _PATIENCE, _AGAIN = 300.0, 1.0
@@ -33,16 +46,21 @@ _PATIENCE, _AGAIN = 300.0, 1.0
 
 @dataclass(eq=False)
 class Outcome:
-    """What became of a job: a report, or an error with its next step."""
+    """What became of a job: a report, a verdict, the end of an unfinished restore, or an error with its next step."""
 
-    report: BackupReport | RestoreReport | None = None
+    report: BackupReport | RestoreReport | TablesReport | None = None
+    judged: Judged | None = None
+    ended: Ended | None = None
     error: str = ""
     hint: str = ""
     warnings: list[str] = field(default_factory=list)
 
 
 class Runner:
-    """Runs the jobs of this replica, one at a time."""
+    """Runs the jobs of this replica: one that writes, and one that reads.
+
+    ``scratch`` makes what drills restore to; None: there are none.
+    """
 
     def __init__(
         self,
@@ -54,19 +72,24 @@ class Runner:
         audit: Audit,
         settings: SettingsStore,
         secrets: ServiceSecrets,
+        begun: Callable[[Job], Awaitable[None]],
+        verifications: Verifications,
+        scratch: ScratchMaker | None,
     ) -> None:
         self._config = config
         self._replica = replica
         self._control, self._jobs, self._audit = control, jobs, audit
         self._settings, self._secrets = settings, secrets
-        self._running: Running | None = None
+        self._begun = begun
+        self._verifications, self._scratch = verifications, scratch
+        self._running: list[RunningJob] = []
         self._stopped = ""
 
     def stop(self, reason: str) -> None:
-        """End the running job, and whatever else begins, for this reason."""
+        """End what runs, and every later one, for this reason."""
         self._stopped = reason
-        if self._running:
-            self._running.cancel(reason)
+        for each in self._running:
+            each.cancel(reason)
 
     async def run(self, job_id: int) -> None:
         """Run a job, unless it is not pending any more. Raises only what the control database does."""
@@ -76,16 +99,18 @@ class Runner:
         with structlog.contextvars.bound_contextvars(job=job.id, target=job.target):
             log = structlog.get_logger("kleidia_backup.job")
             log.info("job started", kind=job.kind, type=job.backup_type, requested_by=job.requested_by_name)
-            running = self._running = Running(job, self._replica)
+            running = RunningJob(job, self._replica)
+            self._running.append(running)
             try:
+                await self._begun(job)
                 if self._stopped:
                     running.cancel(self._stopped)
                 outcome = await self._watched(running, log)
             finally:
-                self._running = None
+                self._running.remove(running)
             await self._end(running, outcome, log)
 
-    async def _watched(self, running: Running, log: Any) -> Outcome:
+    async def _watched(self, running: RunningJob, log: Any) -> Outcome:
         outcome = Outcome()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(running.watch, self._jobs, self._config.intervals)
@@ -95,94 +120,131 @@ class Runner:
                         made = outcome.report = await self._back_up(running, log)
                         outcome.warnings += made.warnings
                         outcome.warnings += await follow_up(
-                            running.job, made, jobs=self._jobs, settings=self._settings, audit=self._audit, log=log
+                            running.job,
+                            made,
+                            jobs=self._jobs,
+                            settings=self._settings,
+                            verifications=self._verifications,
+                            keys=self._config.keys,
+                            audit=self._audit,
+                            copies=CopyRuns(self._control, running.job.target),
+                            log=log,
                         )
-                    else:
+                    elif ends(running.job.options):
+                        job, jobs, config = running.job, self._jobs, self._config
+                        ended = await end_unfinished(job, jobs, config, self._replica, running.update, log)
+                        outcome.ended, outcome.warnings = ended, [*ended.warnings]
+                    elif running.job.kind == "restore":
                         await self._restore(running, outcome, log)
+                    else:
+                        said = outcome.judged = await self._look(running, log)
+                        outcome.error, outcome.hint = said.error, said.hint
             except KleidiaError as exc:
-                outcome.error, outcome.hint = exc.message, self._placed(exc.hint)
+                outcome.error, outcome.hint = exc.summary, self._next_step(exc)
+                if exc.said:  # a server's own text, which requests do not get to see
+                    log.warning("what the server said", said=exc.said)
             except Exception as exc:
                 log.exception("job failed in a way nobody expected")
                 outcome.error = f"The job failed in a way nobody expected: {type(exc).__name__}."
                 outcome.hint = "Please report this, with the service's log."
             tasks.cancel_scope.cancel()
-        if outcome.report is None and running.reason:
-            outcome.error = f"{running.reason} {outcome.error or _left(running)}".strip()
+        if running.reason and not any((outcome.report, outcome.judged, outcome.ended)):
+            left = left_by(running.job.kind, running.phase, undoing=ends(running.job.options))
+            outcome.error = f"{running.reason} {outcome.error or left.text}"
             outcome.hint = outcome.hint or "Start it again when it suits."
         return outcome
 
-    def _placed(self, hint: str) -> str:
-        """A next step, and where it is taken: the journal of a restore is on the machine that ran it.
+    def _next_step(self, error: KleidiaError) -> str:
+        """A next step, and where it is taken: the journal of a restore is on the machine that ran it."""
+        if not error.remedies:
+            return error.hint
+        return (
+            f"{error.hint} Do so where the replica {self._replica} ran, with its configuration and its state "
+            "directory, or by the API, if replicas share that directory."
+        )
 
-        So no request can undo one: the queue would give the job to whichever replica is free.
-        """
-        if "`kleidia-backup restore --" not in hint:
-            return hint
-        return f"{hint} Do so where the replica {self._replica} ran, with its configuration and its state directory."
-
-    async def _back_up(self, running: Running, log: Any) -> BackupReport:
+    async def _back_up(self, running: RunningJob, log: Any) -> BackupReport:
         """Raises the tree in ``kleidia_backup.stages.errors``; cancellation passes through."""
         job, config = running.job, self._config
         wanted = await self._settings.current()
-        if config.database is None and job.backup_type == "database":  # a full one has whatever there is
+        if config.database is None and job.backup_type == "database":  # a full one has what is configured
             raise ConfigurationError(
                 "There is no database to back up.", hint="Configure [database], or back up the vault alone."
             )
-        return await backup(
-            store=await self._settings.store(),
-            password=await self._settings.password(),
-            database=config.database if job.backup_type != "vault" else None,
-            vault=config.vault if job.backup_type != "database" else None,
-            include_audit=job.options.get("include_audit", wanted.include_audit_logs),
-            part_size=config.part_size,
-            on_progress=running.see,
-            log=EngineLog(log),
-            timeout=config.job_timeout,
+        request = backup_request(
+            config,
+            await self._settings.store(),
+            await stored_password("backup", self._settings, config.keys),
+            wanted,
+            backup_type=job.backup_type,
+            options=job.options,
         )
+        return await run_backup(request, running.update, log)
 
-    async def _restore(self, running: Running, outcome: Outcome, log: Any) -> None:
-        """Likewise. A vault that does not take the service's own secrets back makes no restore undone."""
+    async def _restore(self, running: RunningJob, outcome: Outcome, log: Any) -> None:
+        """Raises as ``_back_up``."""
         job, config = running.job, self._config
-        assert job.archive is not None
+        await self._settings.check_restore(own=job.own_password is not None)  # they may have changed meanwhile
         password, store = await self._password(job), await self._settings.store()
-        try:
-            async with self._secrets.kept():
-                outcome.report = await restore(
-                    job.archive,
-                    store=store,
-                    password=password,
-                    database=config.database,
-                    vault=config.vault,
-                    only=job.options.get("only"),
-                    prune=bool(job.options.get("prune")),
-                    state=config.state,
-                    on_progress=running.see,
-                    log=EngineLog(log),
-                    timeout=config.job_timeout,
-                )
-                outcome.warnings += outcome.report.warnings
-        except VaultError as exc:
-            if outcome.report is None:
-                raise
-            outcome.warnings.append(f"The service's own secrets may be those of the archive: {exc.message}")
+        first = None
+        if job.options.get("backup_first"):
+            wanted = await self._settings.current()
+            password_now = await stored_password("backup", self._settings, config.keys)
+            first = backup_request(config, store, password_now, wanted)
+        made: tuple[str, ...] = ()
+        if job.options.get("tables"):
+            some = tables_request(job, config, store, password, first)
+            outcome.report = await run_restore_tables(some, running.update, log)
+        else:
+            request = restore_request(job, config, store, password, first)
+            made = await make_fresh(request, job.options)
+            outcome.report = await run_restore(request, running.update, log)
+        outcome.warnings += (*made, *outcome.report.warnings)
 
-    async def _password(self, job: Job) -> str:
-        """The password of a restore: its own, if it was given one, else the stored one."""
+    async def _look(self, running: RunningJob, log: Any) -> Judged:
+        """Verify or drill. Raises as ``_back_up``, for what keeps it from looking at an archive at all."""
+        config = self._config
+        if running.job.kind == "drill":
+            await self._settings.check_restore(own=running.job.own_password is not None)
+        password, store = await self._password(running.job), await self._settings.store()
+        then = store_of(running.job, store, config)
+        archive = await chosen(running.job, then, self._verifications)
+        if running.job.archive is None:
+            made = await self._jobs.choose(running.job.id, self._replica, archive.name, type_of(archive))
+            running.job = made or running.job
+        if running.job.kind == "verify":
+            return await verify_archive(archive, config, then, password, running.update, log)
+        scratch = self.scratch()
+        return await drill_archive(running.job, archive, config, then, password, scratch, running.update, log)
+
+    def scratch(self) -> ScratchMaker:
+        """What drills restore to. Raises ``ConfigurationError`` where there is nothing."""
+        if self._scratch is None:
+            raise ConfigurationError(
+                "There are no servers for drills here.",
+                hint='Install the extra demo, which brings embedded ones, or set target = "configured" in [drill].',
+            )
+        return self._scratch
+
+    async def _password(self, job: Job) -> str | None:
+        """The password that opens an archive: the job's own, if it was given one, else the stored one."""
         if job.own_password is None:
-            return await self._settings.password()
-        password = await self._secrets.take(job.own_password)
+            return await stored_password(job.kind, self._settings, self._config.keys)
+        password = await self._secrets.take_password(job.own_password)
         if password is None:
             raise ConfigurationError(
-                "The password that was given for this restore is gone.", hint="Start the restore again."
+                f"The password that was given for this {job.kind} is gone.", hint="Start it again."
             )
         return password
 
-    async def _end(self, running: Running, outcome: Outcome, log: Any) -> None:
+    async def _end(self, running: RunningJob, outcome: Outcome, log: Any) -> None:
         """Write what became of it, and try for a while when the database is away."""
         deadline = monotonic() + _PATIENCE
         while True:
             try:
-                ended = await end(self._control, self._jobs, self._audit, lambda c: self._settle(running, outcome, c))
+                ended = await end_job(
+                    self._control, self._jobs, self._audit, lambda c: self._settle(running, outcome, c)
+                )
                 break
             except DatabaseError as exc:
                 if monotonic() > deadline:
@@ -190,33 +252,46 @@ class Runner:
                     return
                 log.warning("the end of the job could not be written yet", error=exc.message)
                 await anyio.sleep(_AGAIN)
-        await self._secrets.drop(running.job.own_password)
+        await self._secrets.drop_password(running.job.own_password)
         if ended is None:
-            log.error("job ended after another replica gave it up", completed=outcome.report is not None)
-        elif outcome.report is not None:
+            log.error("job ended after another replica gave it up", completed=not outcome.error)
+        elif ended.status == "completed":
             log.info(
                 "job completed", archive=ended.archive, size=ended.size, seconds=ended.duration, warnings=ended.warnings
             )
         else:
-            log.error("job failed", error=outcome.error, hint=outcome.hint)
+            log.error("job failed", error=ended.error, hint=ended.hint)
 
-    async def _settle(self, running: Running, outcome: Outcome, connection: Connection) -> Job | None:
+    async def _settle(self, running: RunningJob, outcome: Outcome, connection: Connection) -> Job | None:
+        if outcome.judged is not None:
+            return await self._settle_judged(running, outcome.judged, connection)
         job, report = running.job, outcome.report
+        if outcome.ended is not None:
+            ended = outcome.ended
+            await self._jobs.beat(job.id, self._replica, None, running.progress(), connection)
+            return await self._jobs.complete(
+                job.id, self._replica, ended.archive, None, None, outcome.warnings, ended.report, connection
+            )
         phase, progress = (running.phase, running.progress()) if report is None else (None, running.done(report))
         await self._jobs.beat(job.id, self._replica, phase, progress, connection)
         if report is None:
             return await self._jobs.fail(job.id, outcome.error, outcome.hint, self._replica, connection)
         values = {name: value for name, value in words.as_json(report).items() if name != "stages"}
-        checksum = getattr(report, "checksum", None) or report.header.checksum  # type: ignore[union-attr]
+        checksum = report.checksum if isinstance(report, BackupReport) else report.header.checksum or None
         return await self._jobs.complete(
             job.id, self._replica, report.name, report.size, checksum, outcome.warnings, values, connection
         )
 
-
-def _left(running: Running) -> str:
-    """What a job that was ended leaves behind, when cleaning up had nothing to say."""
-    if running.job.kind == "backup":
-        return "No archive was made, and nothing is left in the store."
-    if running.phase == "prune":
-        return "The restore is complete. Secrets that the archive does not have were being removed."
-    return "The database and the secrets are as before."
+    async def _settle_judged(self, running: RunningJob, said: Judged, connection: Connection) -> Job | None:
+        job, good = running.job, said.good
+        progress = said.amounts.row() if good else running.progress()
+        await self._jobs.beat(job.id, self._replica, None if good else running.phase, progress, connection)
+        if good:
+            size, checksum = said.archive.size, said.checksum or None
+            values = (said.archive.name, size, checksum, said.warnings, said.report)
+            ended = await self._jobs.complete(job.id, self._replica, *values, connection)
+        else:
+            ended = await self._jobs.fail(job.id, said.error, said.hint, self._replica, connection, said.report)
+        if ended is not None:
+            await self._verifications.insert(said.row(ended), connection)
+        return ended

@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import structlog
 
+from ...pipeline.reports.jobs import Amounts, BackupReport, Phase, Progress, RestoreReport
+from ...pipeline.reports.tables import TablesReport
 from ...stages.errors import KleidiaError
 
 if TYPE_CHECKING:
-    from ...pipeline.report import BackupReport, Progress, RestoreReport
+    from ...config.service import Intervals
     from ..control.jobs import Job, Jobs
-    from ..service_settings import Intervals
-
-#: The members of ``Progress`` that are kept, besides the phase.
-_KEPT = ("seconds", "sql_bytes", "sql_total", "secrets", "secrets_total", "archive_bytes", "archive_total")
 
 
 @dataclass(eq=False)
-class Running:
+class RunningJob:
     """A job of this replica. ``reason`` is why it is to end, as its error will say."""
 
     job: Job
@@ -32,46 +30,41 @@ class Running:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     @property
-    def phase(self) -> str | None:
+    def phase(self) -> Phase | None:
         """What it does at the moment."""
         return self.last.phase if self.last else None
 
-    def see(self, progress: Progress) -> None:
-        """Take note of how far it is."""
+    def update(self, progress: Progress) -> None:
+        """Remember how far it is."""
         self.last = progress
         self._end()
 
     def cancel(self, reason: str) -> None:
-        """End it, for the first reason given; one that commits ends after that, for it cannot be taken back."""
+        """End it, for the first reason given; a restore that commits ends after that, for it cannot be taken back."""
         self.reason = self.reason or reason
         self._end()
 
     def _end(self) -> None:
-        if self.reason and self.phase != "commit":
+        if self.reason and not (self.job.kind == "restore" and self.phase == "commit"):
             self.scope.cancel()
 
     def progress(self) -> dict[str, Any]:
         """How far it is, as its row says it."""
-        return {name: getattr(self.last, name) for name in _KEPT} if self.last else {}
+        return self.last.row() if self.last else {}
 
-    def done(self, report: BackupReport | RestoreReport) -> dict[str, Any]:
+    def done(self, report: BackupReport | RestoreReport | TablesReport) -> dict[str, Any]:
         """What was done, once it is: every total is what it became. A part that was left alone has none."""
+        if isinstance(report, TablesReport):
+            read = report.archive_bytes
+            return Amounts(seconds=report.seconds["total"], archive_bytes=read, archive_total=read).row()
         only = self.job.options.get("only") or self.job.backup_type
-        return {
-            "seconds": report.seconds["total"],
-            "sql_bytes": report.sql_bytes,
-            "sql_total": None if only == "vault" else report.sql_bytes,
-            "secrets": report.secrets,
-            "secrets_total": None if only == "database" else report.secrets,
-            "archive_bytes": report.size,
-            "archive_total": report.size,
-        }
+        return Amounts.of(report).without({"database": ["vault"], "vault": ["database"]}.get(only, [])).row()
 
     async def watch(self, jobs: Jobs, intervals: Intervals) -> None:
         """Write the progress and ask whether to go on, until cancelled.
 
         A job that cannot do so for ``dead`` seconds ends itself: by then others count it as dead, and may begin the
-        next one. What waits for a database that does not answer cannot look at the clock, hence two tasks.
+        next one. A task that waits for the database cannot watch the clock, hence two tasks.
         """
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._beats, jobs, intervals.beat)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import anyio
 import psycopg
 import pytest
-from psycopg import sql
 
 from kleidia_backup import DirectorySettings, PostgresSettings, Root, TokenAuth, VaultSettings
+from kleidia_backup.config.service import Intervals, ServiceSettings
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer, PostgresServer
 from kleidia_backup.service.control.database import Control
 from kleidia_backup.service.control.jobs import Job, NewJob
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer, PostgresServer
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import Intervals, ServiceSettings
+
+from ..databases import new_database
 
 #: The encryption password that the service of the tests begins with.
 PASSWORD = "canary-encryption-password"
@@ -48,11 +49,8 @@ def new_backup(**changes: object) -> NewJob:
 @pytest.fixture(scope="module")
 def control_database(postgres_server: PostgresServer) -> Iterator[str]:
     """The connection string of a database for the control tables of one module's tests."""
-    name = sql.Identifier(f"test_{secrets.token_hex(6)}")
-    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        yield postgres_server.conninfo(name.as_string().strip('"'))
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    with new_database(postgres_server) as name:
+        yield postgres_server.conninfo(name)
 
 
 @pytest.fixture
@@ -62,7 +60,9 @@ async def control(control_database: str) -> AsyncIterator[Control]:
         async with opened.connection() as connection:
             await connection.execute(
                 "TRUNCATE kleidia_backup.jobs, kleidia_backup.audit, kleidia_backup.settings,"
-                " kleidia_backup.schedules, kleidia_backup.limits RESTART IDENTITY"
+                " kleidia_backup.schedules, kleidia_backup.limits, kleidia_backup.outbox, kleidia_backup.verifications,"
+                " kleidia_backup.inspections, kleidia_backup.missed_runs"
+                " RESTART IDENTITY"
             )
         yield opened
 
@@ -91,7 +91,6 @@ def service_settings(
     postgres = PostgresSettings(
         application,
         pg_dump=str(postgres_server.bin_dir / "pg_dump"),
-        psql=str(postgres_server.bin_dir / "psql"),
     )
     return ServiceSettings(
         control=postgres,
@@ -112,6 +111,40 @@ def service_settings(
         grace=5,
         intervals=INTERVALS,
     )
+
+
+@pytest.fixture
+def configuration(service_settings: ServiceSettings, tmp_path: Path, store_directory: Path) -> Path:
+    """A configuration file for the service of the tests, at a free port."""
+    settings = service_settings
+    assert settings.database is not None
+    assert isinstance(settings.vault.auth, TokenAuth)
+    path = tmp_path / "service.toml"
+    path.write_text(
+        f"""
+[database]
+conninfo = {json.dumps(settings.database.full_conninfo())}
+pg_dump = {json.dumps(settings.database.pg_dump)}
+[vault]
+address = {json.dumps(settings.vault.address)}
+roots = [{{ mount = {json.dumps(settings.secrets_mount)}, path = "app" }}]
+[vault.auth]
+token = {json.dumps(settings.vault.auth.token)}
+[store]
+type = "directory"
+path = {json.dumps(str(store_directory))}
+prefix = "backups/"
+[password]
+env = "SERVICE_PASSWORD"
+[service]
+port = 0
+grace = 5
+secrets_path = "service"
+""",
+        encoding="utf-8",
+    )
+    path.chmod(0o600)
+    return path
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import httpx
 import psycopg
 import pytest
 
+from kleidia_backup.config.service import ServiceSettings
+from kleidia_backup.demo.servers.together import Bucket, KvMount
 from kleidia_backup.service.api.app import create_app
-from kleidia_backup.service.demo.servers import Bucket, KvMount
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings
 
 from .asking import MEDIA_TYPE, admin_of, asking, backed_up, bearer, ended
 from .conftest import PASSWORD, SECRETS
@@ -29,15 +29,20 @@ async def api(service: Service) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_from_trigger_to_restored(api: httpx.AsyncClient, application: str, kv: KvMount) -> None:
+@pytest.mark.parametrize("archive_format", [None, "v2"])
+async def test_from_trigger_to_restored(
+    api: httpx.AsyncClient, application: str, kv: KvMount, archive_format: str | None
+) -> None:
     """Trigger, follow, list, validate, restore: the application is as it was, and the history is still there."""
-    answer = await api.post("/api/backup/trigger", json={"type": "full"}, headers={"X-Workstation": "desk-7"})
+    wanted = {"type": "full", "format": archive_format}
+    answer = await api.post("/api/backup/trigger", json=wanted, headers={"X-Workstation": "desk-7"})
     assert answer.status_code == 202
     assert answer.headers["Location"] == f"/api/backup/jobs/{answer.json()['id']}"
     job = await ended(api, answer.json()["id"])
     assert (job["status"], job["kind"], job["type"], job["error"]) == ("completed", "backup", "full", None)
     assert (job["requested_by"], job["requested_by_name"], job["ip"]) == ("u-1", "ada", "192.0.2.9")
     assert job["workstation"] == "desk-7"
+    assert job["report"]["format"] == (archive_format or "v1")
     assert job["progress"]["secrets"] >= SECRETS
     assert job["size"] > 0 < job["duration"]
     assert datetime.fromisoformat(job["finished_at"]).tzinfo is not None
@@ -49,7 +54,7 @@ async def test_from_trigger_to_restored(api: httpx.AsyncClient, application: str
     key = archive["key"]
     assert "/" in key
 
-    right = await api.post("/api/backup/restore/validate-password", json={"key": key, "password": PASSWORD})
+    right = await api.post("/api/backup/restore/validate-password", json={"key": "latest", "password": PASSWORD})
     assert right.json() == {
         "valid": True,
         "reason": "",
@@ -64,7 +69,7 @@ async def test_from_trigger_to_restored(api: httpx.AsyncClient, application: str
         connection.execute("DROP TABLE users")
     kv.put("app/secret-0", {"value": "changed"})
     assert (await api.get("/api/backup/restore/status")).json() == {"running": False, "job": None}
-    answer = await api.post("/api/backup/restore", json={"key": key, "password": PASSWORD})
+    answer = await api.post("/api/backup/restore", json={"key": "latest", "password": PASSWORD})
     assert answer.status_code == 202, answer.text
     restored = await ended(api, answer.json()["id"])
     assert (restored["status"], restored["kind"], restored["archive"]) == ("completed", "restore", key), restored
@@ -152,7 +157,7 @@ async def test_a_restore_of_nothing_is_refused_before_it_is_a_job(api: httpx.Asy
         assert (answer.status_code, answer.headers["Content-Type"]) == (404, MEDIA_TYPE)
         assert "canary" not in answer.text
     assert (await api.get(f"/api/backup/download/{body['key']}")).status_code == 404
-    assert await service.jobs.list() == []
+    assert await service.jobs.page() == []
 
 
 async def test_a_damaged_archive_is_told_from_a_wrong_password(api: httpx.AsyncClient, service: Service) -> None:
@@ -241,7 +246,9 @@ async def test_settings_are_read_and_changed(api: httpx.AsyncClient) -> None:
         ({"encryption_password": "canary-5678"}, "encryption_password cannot be used"),
         ({"encryption_password": "canary-5678"}, "at least 12 characters"),
         ({"encryption_password": 5}, "encryption_password"),
-        ({"retention": 5}, "retention"),
+        ({"canary": 5}, "(unknown)"),
+        ({"retention_days": True}, "retention_days"),
+        ({"keep_at_least": "3"}, "keep_at_least"),
         ({"endpoint": "ftp://user:canary@host"}, "endpoint"),
     ):
         answer = await api.put("/api/backup/settings", json=bad)

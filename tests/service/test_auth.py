@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
@@ -17,17 +18,19 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
+from kleidia_backup.config.service import ServiceSettings
+from kleidia_backup.demo.servers.together import KvMount
 from kleidia_backup.service.api import problems
-from kleidia_backup.service.api.auth import Principal, RefusedLogins
-from kleidia_backup.service.api.authenticators import jwt_secret
-from kleidia_backup.service.api.shared import Admin, Viewer
-from kleidia_backup.service.api.signing_keys import FRESH, PAUSE, STALE, Jwks, VaultSecret
-from kleidia_backup.service.api.tokens import JwtAuthenticator, Keys, TokenRules
+from kleidia_backup.service.api.identity.authenticators import jwt_secret
+from kleidia_backup.service.api.identity.granting import Granting
+from kleidia_backup.service.api.identity.refused import ADDRESSES, EACH, RefusedLogins
+from kleidia_backup.service.api.identity.roles import Principal
+from kleidia_backup.service.api.identity.signing_keys import FRESH, PAUSE, STALE, Jwks, VaultSecret
+from kleidia_backup.service.api.identity.tokens import JwtAuthenticator, Keys, TokenRules
+from kleidia_backup.service.api.routes.shared import Admin, Viewer
 from kleidia_backup.service.control.audit import Audit, AuditEntry
-from kleidia_backup.service.demo.servers import KvMount
-from kleidia_backup.service.service_settings import ServiceSettings
 from kleidia_backup.stages.errors import ConfigurationError, VaultUnreachable
 
 pytestmark = pytest.mark.anyio
@@ -74,16 +77,23 @@ class Vault:
 class Door:
     """Two routes behind an authenticator, and what was noted."""
 
-    def __init__(self, keys: Keys, rules: TokenRules | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, keys: Keys, rules: TokenRules | None = None, clock: Clock | None = None, each: int = 1000
+    ) -> None:
         self.notes = Notes()
         app = FastAPI()
         app.state.authenticate = JwtAuthenticator(keys, rules or TokenRules())
-        app.state.refused = RefusedLogins(cast(Audit, self.notes), now=clock or Clock())
+        app.state.targets = SimpleNamespace(default="app")
+        app.state.refused = RefusedLogins(cast(Audit, self.notes), clock or Clock(), each)
         problems.install(app)
 
         @app.get("/look")
         async def look(caller: Viewer) -> dict[str, str]:
-            return {"subject": caller.principal.subject, "name": caller.principal.name, "role": caller.principal.role}
+            return {
+                "subject": caller.principal.subject,
+                "name": caller.principal.name,
+                "role": str(caller.principal.role),
+            }
 
         @app.get("/do")
         async def do(caller: Admin) -> dict[str, str]:
@@ -155,6 +165,15 @@ async def test_a_good_token_says_who_and_what(door: Door) -> None:
         ({"sub": "a\nb"}, "subject"),
         ({"nbf": int(time.time()) + 86_400}, "not valid yet"),
         ({"aud": "somebody-else"}, "audience"),
+        ({"aud": []}, "audience"),
+        ({"aud": ""}, "audience"),
+        ({"exp": 1e300}, "a time that is none"),
+        ({"exp": 253_402_300_800}, "a time that is none"),
+        ({"exp": "9999999999"}, "a time that is none"),
+        ({"exp": float("inf")}, "not valid"),
+        ({"exp": float("nan")}, "not valid"),
+        ({"exp": [1]}, "not valid"),
+        ({"nbf": -1}, "a time that is none"),
     ],
 )
 async def test_wrong_claims_are_refused(door: Door, changes: dict[str, Any], reason: str) -> None:
@@ -176,6 +195,9 @@ async def test_unsigned_and_forged_tokens_are_refused(door: Door) -> None:
     assert "signature" in await door.refuses(token("x" * 40))
     await door.refuses(token(SECRET * 2, "HS512"))
     good = token()
+    for other in (f"{good}=", f"{good}==", good.replace(".", "=.", 1), f"{good}.", f".{good}", good.replace(".", "..")):
+        await door.refuses(other)  # what decoders take too, and nobody writes
+    await door.refuses(good[:-1] + chr(ord(good[-1]) + 1))  # 32 bytes leave two bits, which must be none
     await door.refuses(good[:-6] + "AAAAAA")
     await door.refuses("rubbish")
     await door.refuses("a.b.c")
@@ -207,7 +229,7 @@ async def test_roles_decide(door: Door) -> None:
 
 async def test_roles_may_stand_elsewhere_and_have_other_names() -> None:
     """The claim's name, a path into objects, and the names of the roles are configured."""
-    rules = TokenRules(role_claim="realm_access.roles", admin_roles=("ops", "dba"), viewer_roles=("staff",))
+    rules = TokenRules(role_claim="realm_access.roles", granting=Granting(admin=("ops", "dba"), viewer=("staff",)))
     door = Door(VaultSecret(Vault().read), rules)
     assert (await door.get(token(realm_access={"roles": ["dba"]}))).json()["role"] == "admin"
     assert (await door.get(token(realm_access={"roles": ["staff"]}))).json()["role"] == "viewer"
@@ -234,16 +256,39 @@ async def test_where_a_request_comes_from_is_kept_when_it_can_be(door: Door) -> 
 
 
 async def test_refused_logins_do_not_fill_the_audit_log() -> None:
-    """So many rows a minute on a replica; the next one after that says how many were left out."""
+    """The first five of an address in a minute, the tenth, the hundredth; the next says how many were left out."""
     clock = Clock()
-    door = Door(VaultSecret(Vault().read), clock=clock)
-    for _ in range(50):
+    door = Door(VaultSecret(Vault().read), clock=clock, each=EACH)
+    for _ in range(150):
         assert (await door.get("rubbish")).status_code == 401
-    assert len(door.notes.entries) == 20
+    assert len(door.notes.entries) == 5 + 2
+    assert "Number 100 from this address" in door.notes.entries[-1].details
     clock.now += 61
     await door.get("rubbish")
-    assert len(door.notes.entries) == 21
-    assert "30 more" in door.notes.entries[-1].details
+    assert len(door.notes.entries) == 8
+    assert "50 more" in door.notes.entries[-1].details
+
+
+async def test_a_flood_hides_no_address() -> None:
+    """Refused once amid thousands of others, it is written; a network of IPv6 is one; there is an end to it."""
+    notes = Notes()
+    refused = RefusedLogins(cast(Audit, notes), now=Clock())
+
+    async def refuse(ip: str) -> None:
+        scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "client": (ip, 1)}
+        await refused.write(Request(scope), "no.")
+
+    for number in range(1000):
+        await refuse("198.51.100.1")
+        await refuse(f"2001:db8::{number:x}")
+    await refuse("192.0.2.7")
+    written = [entry.ip for entry in notes.entries]
+    assert written.count("192.0.2.7") == 1
+    assert written.count("198.51.100.1") == len([ip for ip in written if ip and ":" in ip]) == 5 + 3
+    for number in range(5 * ADDRESSES):
+        await refuse(f"10.0.{number // 250}.{number % 250}")
+    assert len(notes.entries) < 17 + ADDRESSES + 10
+    assert "more than 100 addresses" in notes.entries[-1].details
 
 
 # The secret in the vault ------------------------------------------------------------------------------------------
@@ -430,4 +475,4 @@ async def test_nobody_at_the_jwks_url_is_503(issuer: Issuer) -> None:
 
 def test_a_principal_has_no_more_than_it_needs() -> None:
     """What is kept of a caller is a subject, a name and a role: no token."""
-    assert set(Principal.__dataclass_fields__) == {"subject", "name", "role"}
+    assert set(Principal.__dataclass_fields__) == {"subject", "name", "role", "grants"}

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kleidia_backup.service.work.cron import Cron, zone
+from kleidia_backup.config.retention.zones import zone
+from kleidia_backup.service.control.cron import Cron
 from kleidia_backup.stages.errors import ConfigurationError, KleidiaError
 
 BERLIN = "Europe/Berlin"
@@ -29,7 +30,7 @@ def dues(cron: Cron, start: str, end: str) -> list[str]:
 
 def test_zones_are_known_where_the_system_has_no_files_of_them() -> None:
     """A slim image: tzdata, which comes with the service, has them."""
-    program = "import sys; from kleidia_backup.service.work.cron import zone; sys.exit(str(zone('Europe/Berlin')))"
+    program = "import sys; from kleidia_backup.service.control.cron import zone; sys.exit(str(zone('Europe/Berlin')))"
     ended = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONTZPATH": ""},
@@ -41,13 +42,12 @@ def test_zones_are_known_where_the_system_has_no_files_of_them() -> None:
 
 
 def test_the_default_is_two_in_the_night() -> None:
-    """`0 2 * * *` in UTC is due at 02:00 each day, and its period is a day."""
+    """`0 2 * * *` in UTC is due at 02:00 each day, and the next a day later."""
     cron = Cron("0 2 * * *")
     assert cron.after(utc("2026-01-05T01:59:59")) == utc("2026-01-05T02:00")
     assert cron.after(utc("2026-01-05T02:00")) == utc("2026-01-06T02:00")
     assert cron.before(utc("2026-01-05T02:00")) == utc("2026-01-05T02:00")
     assert cron.before(utc("2026-01-05T01:59:59.999999")) == utc("2026-01-04T02:00")
-    assert cron.period(utc("2026-01-05T02:00")) == timedelta(days=1)
 
 
 def test_a_time_that_spring_skips_runs_when_the_clock_moved_on() -> None:
@@ -102,9 +102,9 @@ def test_a_midnight_that_does_not_exist_is_one_o_clock() -> None:
     ]
 
 
-def test_the_period_is_that_of_the_due_time() -> None:
-    """Weekdays only: Friday's run may be made up for until Monday's."""
-    assert Cron("0 2 * * 1-5").period(utc("2026-01-09T02:00")) == timedelta(days=3)
+def test_weekdays_only() -> None:
+    """The run after Friday's is Monday's."""
+    assert Cron("0 2 * * 1-5").after(utc("2026-01-09T02:00")) == utc("2026-01-12T02:00")
 
 
 def test_rare_days_are_found() -> None:

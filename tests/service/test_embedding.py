@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 from fastapi import FastAPI, HTTPException, Request
 
+from kleidia_backup.config.service import ServiceSettings
 from kleidia_backup.service.api.app import create_app
-from kleidia_backup.service.api.auth import Forbidden, NotAuthenticated, Principal
+from kleidia_backup.service.api.identity.auth import Forbidden, NotAuthenticated
+from kleidia_backup.service.api.identity.roles import Principal
 from kleidia_backup.service.control.audit import AuditEntry
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings
 
 from .asking import MEDIA_TYPE, asking, bearer
 from .conftest import PASSWORD
@@ -97,4 +98,4 @@ async def test_on_its_own_the_app_enters_the_service(service_settings: ServiceSe
         assert answer.headers["Location"] == f"/kleidia/api/backup/jobs/{answer.json()['id']}"
         assert "/kleidia/openapi.json" in (await admin.get("/kleidia/docs")).text
     with pytest.raises(Exception, match="pool"):
-        await service.jobs.list()
+        await service.jobs.page()

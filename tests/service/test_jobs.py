@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import anyio
@@ -9,8 +10,10 @@ import pytest
 
 from kleidia_backup.service.control.database import Control
 from kleidia_backup.service.control.jobs import Job, Jobs
+from kleidia_backup.service.control.targets.figures import figures
+from kleidia_backup.service.work.notices.telling import ended
 from kleidia_backup.stages.errors import Busy, DatabaseUnreachable
-from kleidia_backup.stages.pg.settings import PostgresSettings
+from kleidia_backup.stages.pg.server.settings import PostgresSettings
 
 from .conftest import new_backup
 
@@ -101,11 +104,11 @@ async def test_lists_and_summary(jobs: Jobs) -> None:
             await jobs.fail(job.id, "No.", "")
         else:
             await jobs.complete(job.id, "one", f"{number}.enc", 100 + number, "00", ["look"], {"secrets": 1})
-    assert [job.id for job in await jobs.list(2)] == [ids[4], ids[3]]
-    assert [job.id for job in await jobs.list(2, before=ids[3])] == [ids[2], ids[1]]
-    assert [job.id for job in await jobs.list(kind="backup", status="failed")] == [ids[3], ids[1]]
+    assert [job.id for job in await jobs.page(2)] == [ids[4], ids[3]]
+    assert [job.id for job in await jobs.page(2, before=ids[3])] == [ids[2], ids[1]]
+    assert [job.id for job in await jobs.page(kind="backup", status="failed")] == [ids[3], ids[1]]
     assert await jobs.running() == []
-    backups, restores = await jobs.summary()
+    backups, restores = (await figures(jobs._control, ["app"])).summaries
     assert (backups.kind, backups.counts, backups.last_size) == ("backup", {"completed": 2, "failed": 2}, 102)
     assert backups.last_success_at is not None
     assert backups.last_duration is not None
@@ -113,6 +116,15 @@ async def test_lists_and_summary(jobs: Jobs) -> None:
     last = await jobs.last_backup("full", ids[2])
     assert last is not None
     assert last.id == ids[0]
+    first, third, restore = [await jobs.get(number) for number in (ids[0], ids[2], ids[4])]
+    assert first is not None
+    assert third is not None
+    assert restore is not None
+    changed = replace(third, warnings=["look", "and here"])
+    new = [await jobs.new_warnings(job) for job in (first, third, changed, restore)]
+    assert new == [["look"], [], ["and here"], ["look"]]
+    for job, (found, told) in zip((third, changed), ((new[1], False), (new[2], True)), strict=True):
+        assert ("backup.warning" in ended(job, recovered=False, new=found).events) is told
 
 
 async def test_a_database_that_is_not_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -10,8 +11,8 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from kleidia_backup.config.service import ServiceSettings
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings
 
 from .asking import admin_of, backed_up, ended
 from .conftest import PASSWORD
@@ -26,12 +27,13 @@ async def api(service: Service) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def scrape(client: httpx.AsyncClient) -> dict[tuple[str, ...], float]:
-    """Every sample by its name and the values of its labels, in the order of the labels' names."""
+    """Every sample by its name and the values of its labels, in the order of their names, but for the target's."""
     answer = await client.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/plain")
+    assert set(re.findall(r'target="([^"]*)"', answer.text)) == {"app"}
     return {
-        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels) if name != "target")): sample.value
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }

@@ -18,10 +18,10 @@ from schemathesis import Case, CheckFunction, GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from kleidia_backup.config.service import ServiceSettings
 from kleidia_backup.service.api.app import create_app
 from kleidia_backup.service.api.openapi import FILE, render
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings
 
 from .asking import bearer
 
@@ -79,6 +79,9 @@ def test_no_example_is_a_secret() -> None:
         look("", schema, name)
     assert sorted(found) == [
         ("Candidate", "password"),
+        ("Comparison", "password"),
+        ("Contents", "password"),
+        ("Reading", "password"),
         ("Restore", "password"),
         ("S3Candidate", "secret_access_key"),
         ("SettingsChange", "encryption_password"),
@@ -148,6 +151,11 @@ def _try(cases: SearchStrategy[Case[Any]], address: str, headers: dict[str, str]
             excluded.append(positive_data_acceptance)
             if isinstance(case.body, dict):
                 case.body["bucket"] = ""
+        restores = {"/api/backup/restore", "/api/backup/restore/dry-run"}
+        if case.path in restores:
+            excluded.append(positive_data_acceptance)  # nor what goes together
+        if case.path == "/api/backup/retention/preview":  # nor which time zones there are
+            excluded.append(positive_data_acceptance)
         case.call_and_validate(base_url=address, headers=headers, excluded_checks=excluded)
 
     holds()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,9 +15,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from kleidia_backup.service.api import polled
 from kleidia_backup.service.api.app import create_app
-from kleidia_backup.service.api.auth import Principal
-from kleidia_backup.service.api.polled import Polled
-from kleidia_backup.service.api.remembered import RememberedTokens
+from kleidia_backup.service.api.identity.remembered import RememberedTokens
+from kleidia_backup.service.api.identity.roles import Principal
+from kleidia_backup.service.api.polled import PolledAnswers
 from kleidia_backup.service.control.changes import Changes
 from kleidia_backup.service.control.jobs import Jobs
 from kleidia_backup.service.service import Service
@@ -54,8 +55,12 @@ class Layer:
     changes: Changes = field(default_factory=Changes)
 
     def __post_init__(self) -> None:
-        self.layer = Polled(
-            self.app, knows=lambda value: value == "Bearer known", changes=self.changes, prefix="/prefix"
+        self.layer = PolledAnswers(
+            self.app,
+            paths=[re.compile("^/api/backup/(jobs/running|jobs/[1-9][0-9]*|restore/status)$")],
+            may=lambda value, _: value == "Bearer known",
+            changes=self.changes,
+            prefix="/prefix",
         )
 
     async def get(self, path: str = "/api/backup/jobs/running", **changes: Any) -> str:
@@ -93,7 +98,7 @@ async def test_an_answer_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [await layer.get() for _ in range(3)] == ["1", "1", "1"]
     assert [await layer.get("/api/backup/jobs/7"), await layer.get("/api/backup/restore/status")] == ["2", "3"]
     assert [await layer.get("/api/backup/jobs/7"), await layer.get("/api/backup/restore/status")] == ["2", "3"]
-    layer.changes.note()
+    layer.changes.add()
     assert [await layer.get() for _ in range(2)] == ["4", "4"]
     now += polled.KEPT
     assert [await layer.get() for _ in range(2)] == ["5", "5"]
@@ -154,7 +159,7 @@ async def test_a_change_while_an_answer_is_made() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
         await anyio.wait_all_tasks_blocked()
-        layer.changes.note()
+        layer.changes.add()
         tasks.start_soon(ask)
         await anyio.wait_all_tasks_blocked()
         layer.app.go_on.set()

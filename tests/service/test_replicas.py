@@ -10,24 +10,28 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpx
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from kleidia_backup import PostgresSettings
-from kleidia_backup.pipeline.undo import undo_restore
+from kleidia_backup.config.service import ServiceSettings
+from kleidia_backup.demo.servers.together import KvMount
 from kleidia_backup.service.control.audit import Audit
 from kleidia_backup.service.control.database import Control
 from kleidia_backup.service.control.jobs import Job, Jobs
-from kleidia_backup.service.demo.servers import KvMount
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings
+from kleidia_backup.service.work.queue import queue_names
 
 from ..faults.proxy import Strike, http_proxy, stall, vault_operation
+from .asking import admin_of
+from .asking import ended as job_told
 from .conftest import ended, files, new_backup
 
 pytestmark = pytest.mark.anyio
@@ -137,7 +141,7 @@ async def test_a_restore_that_was_killed_comes_before_the_next(
             with anyio.fail_after(20):
                 await second.struck.wait()
             replicas.kill(await _until(jobs, killed.id, lambda now: now.replica is not None))
-    monkeypatch.setattr("kleidia_backup.stages.vault.undo.SETTLE", 0.2)
+    monkeypatch.setattr("kleidia_backup.stages.vault.undo.undo.LATE_ARRIVAL", 0.2)
     async with Service(service_settings) as service:
         buried = await ended(service, killed.id)
         assert buried.hint is not None
@@ -149,12 +153,29 @@ async def test_a_restore_that_was_killed_comes_before_the_next(
         assert refused.hint is not None
         assert "`kleidia-backup restore --undo`" in refused.hint
         assert f"the replica {service.replica} ran" in refused.hint
-        await undo_restore(
-            vault=service_settings.vault, database=service_settings.database, state=service_settings.state
-        )
+        async with admin_of(service) as api:
+            front = (await api.get("/history")).text
+            assert 'action="/restore/undo"' in front
+            assert 'action="/restore/dismiss"' in front
+            undone = await _told(api, "undo")
+            assert (undone["status"], undone["archive"], undone["error"]) == ("completed", backup.archive, None)
+            assert (undone["report"]["put_back"] > 0, undone["report"]["left_count"]) == (True, 0)
+            assert "/restore/undo" not in (await api.get("/history")).text
+            again = await _told(api, "dismiss")
+            assert again["status"] == "failed"
+            assert again["error"] == (
+                f"No restore is unfinished in the state directory of the replica {service.replica}."
+                f" The last restore that failed elsewhere ran on {buried.replica}."
+            )
         assert [kv.get(f"app/secret-{number}")["value"] for number in range(3)] == ["newer"] * 3
         assert (await ended(service, (await service.submit(restore)).id)).status == "completed"
     assert [kv.get(f"app/secret-{number}")["value"] for number in range(3)] == ["s0", "s1", "s2"]
+
+
+async def _told(api: httpx.AsyncClient, how: str) -> dict[str, Any]:
+    answer = await api.post(f"/api/backup/restore/{how}")
+    assert answer.status_code == 202, answer.text
+    return await job_told(api, answer.json()["id"])
 
 
 async def test_what_died_while_nobody_was_there(service_settings: ServiceSettings) -> None:
@@ -197,21 +218,39 @@ async def test_a_job_that_never_reached_the_queue_is_delivered(service: Service)
     assert (await ended(service, job.id)).status == "completed"
 
 
+async def test_versions_share_a_queue_one_way(service: Service) -> None:
+    """What an older version put into its queue runs; what this one asks for is in none that an older worker takes from.
+
+    Older ones know backups and restores alone: they would restore the archive that is to be verified.
+    """
+    newer, older = queue_names(service.target)
+    async with service.control.connection() as connection, connection.transaction():
+        job = await service.jobs.create(new_backup(), connection)
+        await connection.execute("SET LOCAL search_path = kleidia_backup")
+        await connection.execute(
+            "INSERT INTO kleidia_backup.procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)"
+            " VALUES (%s, 'run_job', %s, %s, jsonb_build_object('job_id', %s::bigint))",
+            (older, service.target, f"job-{job.id}", job.id),
+        )
+    assert (await ended(service, job.id)).status == "completed"
+    assert service.queue._task.queue == newer != older
+
+
 async def test_a_dead_worker_blocks_nobody(service_settings: ServiceSettings) -> None:
     """An entry that a dead worker has taken holds the lock of its target; it is removed."""
     async with Service(service_settings) as service:
         job = await ended(service, (await service.submit(new_backup())).id)
         async with service.control.connection() as connection:
-            left = "SELECT FROM kleidia_backup.procrastinate_jobs"  # its own entry goes a moment after the job's end
-            with anyio.fail_after(10):
-                while await (await connection.execute(left)).fetchone():  # noqa: ASYNC110 - another task
-                    await anyio.sleep(0.02)
-            await connection.execute(
+            # Its own entry goes a moment after the job's end, and the reaper may have made one more meanwhile.
+            dead = (
                 "INSERT INTO kleidia_backup.procrastinate_jobs (queue_name, task_name, lock, args, status)"
                 " SELECT 'kleidia-' || substr(encode(sha256('app'), 'hex'), 1, 16), 'run_job', 'app',"
-                " jsonb_build_object('job_id', %s::bigint), 'doing'",
-                (job.id,),
+                " jsonb_build_object('job_id', %s::bigint), 'doing'"
+                " WHERE NOT EXISTS (SELECT FROM kleidia_backup.procrastinate_jobs) ON CONFLICT DO NOTHING RETURNING id"
             )
+            with anyio.fail_after(10):
+                while not await (await connection.execute(dead, (job.id,))).fetchone():  # noqa: ASYNC110 - another task
+                    await anyio.sleep(0.02)
         assert (await ended(service, (await service.submit(new_backup())).id)).status == "completed"
 
 

@@ -1,26 +1,42 @@
 """Retention: what is too old goes, and nothing else, whatever lies around it; and the alarm about one that shrank."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kleidia_backup import DirectorySettings, S3Settings
-from kleidia_backup.formats.v1 import BackupType, Header, archive_name, encode_preamble
+from kleidia_backup.demo.servers.together import Bucket
+from kleidia_backup.formats.facts import BackupType, archive_name
+from kleidia_backup.formats.v1.header import NO_CHECKSUM, Header, encode_preamble
+from kleidia_backup.formats.v2.facts import ArchiveFacts
+from kleidia_backup.formats.v2.head import MIN_BODY, encode_head, facts_digest
+from kleidia_backup.formats.v2.keys.slots import seal_password
+from kleidia_backup.pipeline.parts.keys import NO_KEYS
+from kleidia_backup.pipeline.retention.plan import Own, by_name, carry_out, plan
+from kleidia_backup.pipeline.retention.rules import Aged, Rules, decide
 from kleidia_backup.service.control.audit import Audit
+from kleidia_backup.service.control.changes import Changes
 from kleidia_backup.service.control.database import Control
-from kleidia_backup.service.demo.servers import Bucket
-from kleidia_backup.service.work.retention import Aged, apply_retention, by_name, expired, shrink_warning
+from kleidia_backup.service.control.jobs import Jobs
+from kleidia_backup.service.control.settings import SettingsStore
+from kleidia_backup.service.work.retention import apply_retention, own_archives, shrink_warning
 from kleidia_backup.stages.errors import DatabaseUnreachable, StoreForbidden, StoreUnreachable
-from kleidia_backup.stages.stores.base import ObjectInfo
-from kleidia_backup.stages.stores.directory import DirectoryStore
+from kleidia_backup.stages.stores.base import ObjectInfo, ObjectStore
+from kleidia_backup.stages.stores.directory.store import DirectoryStore
 
+from ..formats import second_writer
+
+#: What the password of the tests' writer opens.
+OPENED = second_writer.archive(
+    second_writer.seal(second_writer.gzip_member(second_writer.document(second_writer.INNER, "", {})))
+)
 NOW = datetime(2026, 6, 1, 2, 0, 30, tzinfo=UTC)
 PREFIX = "backups/"
 
@@ -43,6 +59,28 @@ def content(aged: Aged) -> bytes:
     return encode_preamble(header, b"s" * 32, b"n" * 12) + b"ciphertext"
 
 
+def newer_content(aged: Aged) -> bytes:
+    """The same in format V2."""
+    facts = ArchiveFacts(
+        id="00000000-0000-4000-8000-000000000000",
+        created_at=aged.created_at,
+        backup_type=aged.backup_type,  # type: ignore[arg-type]  # likewise
+        includes_db=aged.backup_type != "vault",
+        includes_kv=aged.backup_type != "database",
+        includes_audit=True,
+    )
+    key = bytes(32)
+    slot = seal_password("password", key, facts_digest(facts.encode()))
+    return encode_head(facts, [slot], key) + bytes(MIN_BODY)
+
+
+class Everything:
+    """Takes every archive for one of ours."""
+
+    async def has(self, store: ObjectStore, info: ObjectInfo, checksum: str) -> bool:
+        return True
+
+
 @dataclass
 class Shelf:
     """A directory store that tests put archives into."""
@@ -50,6 +88,7 @@ class Shelf:
     path: Path
     audit: Audit
     newest: Aged = field(default_factory=lambda: made(0))
+    own: Own = field(default_factory=Everything)
 
     def __post_init__(self) -> None:
         (self.path / PREFIX).mkdir()
@@ -70,8 +109,20 @@ class Shelf:
     async def apply(self, days: int = 30, keep: int = 1) -> list[str]:
         store = DirectorySettings(self.path, PREFIX)
         return await apply_retention(
-            store, self.audit, now=NOW, days=days, keep=keep, newest=self.newest.name, job_id=7
+            store,
+            self.audit,
+            now=NOW,
+            rules=Rules(days=days, at_least=keep),
+            newest=self.newest.name,
+            own=self.own,
+            job_id=7,
         )
+
+
+def expired(aged: Iterable[Aged], now: datetime, *, days: int, keep: int, newest: str | None = None) -> list[Aged]:
+    """What goes by these two rules alone, oldest first."""
+    decisions = decide(aged, now, Rules(days=days, at_least=keep), newest=newest)
+    return [each.archive for each in reversed(decisions) if each.goes]
 
 
 @pytest.fixture
@@ -199,6 +250,20 @@ async def test_old_archives_are_deleted_and_audited(shelf: Shelf) -> None:
 
 
 @pytest.mark.anyio
+async def test_both_formats_are_looked_at(shelf: Shelf) -> None:
+    """An old archive of V2 goes as well, and so does what `convert` made of an old one, by the time of the backup."""
+    old = shelf.put(made(45), newer_content(made(45)))
+    converted = replace(made(46), name=made(46).name.replace(".enc", "-v2.enc"))
+    shelf.put(converted, newer_content(converted))
+    young = shelf.put(made(1), newer_content(made(1)))
+    other = replace(made(47), name=archive_name(PREFIX, "vault", made(47).created_at))
+    shelf.put(other, newer_content(made(47)))  # its facts do not fit its name
+    assert await shelf.apply() == []
+    assert shelf.names() == {each.name for each in (shelf.newest, young, other)}
+    assert [entry.archive for entry in await shelf.audit.page()] == [old.name, converted.name]
+
+
+@pytest.mark.anyio
 async def test_foreign_objects_stay(shelf: Shelf) -> None:
     """Names of ours with other contents, contents of ours with other names, other folders: all of it stays."""
     old = made(400)
@@ -229,6 +294,39 @@ async def test_foreign_objects_do_not_count_among_the_kept(shelf: Shelf) -> None
     assert await shelf.apply(keep=3) == []
     assert {real[0].name, real[1].name} <= shelf.names()
     assert real[2].name not in shelf.names()
+
+
+@dataclass
+class Password:
+    """Settings that have a password, and nothing else."""
+
+    value: str = second_writer.PASSWORD
+
+    async def password_if_set(self) -> str | None:
+        return self.value
+
+
+@pytest.mark.anyio
+async def test_only_what_is_ours_counts_and_goes(shelf: Shelf, control: Control) -> None:
+    """Ours is what a job recorded as it is there, and what the password opens; a well-formed header proves nothing."""
+    planted = [shelf.put(made(days), content(made(days))) for days in (1, 2, 3, 500)]
+    planted.append(shelf.put(made(4), newer_content(made(4))))
+    recorded = [shelf.put(made(days)) for days in (40, 50, 60)]
+    replaced = shelf.put(made(70))
+    opened = [shelf.put(made(days), OPENED) for days in (80, 90)]
+    async with control.connection() as connection:
+        for each in (*recorded, replaced):
+            await connection.execute(
+                "INSERT INTO kleidia_backup.jobs (kind, backup_type, target, status, archive, size, checksum) "
+                "VALUES ('backup', 'full', 'app', 'completed', %s, %s, %s)",
+                (each.name, len(content(each)), NO_CHECKSUM),
+            )
+    shelf.write(replaced.name, content(made(70)) + b"of somebody else")
+    shelf.own = own_archives(Jobs(control, "app", Changes()), cast(SettingsStore, Password()), NO_KEYS)
+    assert await shelf.apply(keep=5) == []
+    kept = (shelf.newest, *recorded, opened[0], replaced, *planted)
+    assert shelf.names() == {each.name for each in kept}
+    assert [entry.archive for entry in await shelf.audit.page()] == [opened[1].name]
 
 
 @pytest.mark.anyio
@@ -264,6 +362,25 @@ async def test_a_deletion_that_fails_is_a_warning(shelf: Shelf, monkeypatch: pyt
     assert "It is locked." in warning
     assert shelf.names() == {shelf.newest.name, made(45).name}
     assert [entry.archive for entry in await shelf.audit.page()] == [made(31).name, made(400).name]
+
+
+@pytest.mark.anyio
+async def test_what_a_job_began_to_read_meanwhile_stays(shelf: Shelf) -> None:
+    """A job may begin between the plan and a deletion."""
+    read, old = shelf.put(made(40)), shelf.put(made(50))
+    deleted: list[str] = []
+
+    async def note(aged: Aged, _: ObjectInfo) -> None:
+        deleted.append(aged.name)
+
+    async def in_use() -> set[str]:
+        return {read.name} if deleted else set()
+
+    async with DirectorySettings(shelf.path, PREFIX).open() as store:
+        decided = await plan(store, Rules(days=30, at_least=1), NOW, Everything())
+        assert [each.name for each in decided.going] == [old.name, read.name]
+        assert await carry_out(store, decided, note, in_use) == []
+    assert deleted == [old.name]
 
 
 @pytest.mark.anyio
@@ -333,7 +450,9 @@ async def test_on_s3(bucket: Bucket, control: Control) -> None:
     for aged in (made(0), made(29), made(31), made(400)):
         bucket.put(aged.name, content(aged))
     bucket.put(made(401).name, b"not ours")
-    warnings = await apply_retention(settings, Audit(control, "app"), now=NOW, days=30, keep=1, newest=made(0).name)
+    warnings = await apply_retention(
+        settings, Audit(control, "app"), now=NOW, rules=Rules(at_least=1), newest=made(0).name, own=Everything()
+    )
     assert warnings == []
     assert bucket.keys() == sorted(each.name for each in (made(0), made(29), made(401)))
 

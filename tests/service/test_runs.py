@@ -14,14 +14,15 @@ import psycopg
 import pytest
 import structlog
 
-from kleidia_backup import DirectorySettings
+from kleidia_backup import DirectorySettings, Keys, PrivateKey, SigningKey, inspect
+from kleidia_backup.config.service import ServiceSettings
+from kleidia_backup.demo.servers.together import KvMount
+from kleidia_backup.formats.v2.head import Head
 from kleidia_backup.service.control.audit import Actor
 from kleidia_backup.service.control.jobs import Job
-from kleidia_backup.service.demo.servers import KvMount
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings
 from kleidia_backup.stages.errors import Busy
-from kleidia_backup.stages.vault.client import VaultClient
+from kleidia_backup.stages.vault.kv.client import VaultClient
 
 from .conftest import PASSWORD, SECRETS, ended, files, new_backup
 
@@ -59,9 +60,31 @@ async def test_a_restore_and_its_history(service: Service, application: str, kv:
     with psycopg.connect(application) as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (20,)
     assert kv.get("app/secret-3") == {"value": "s3"}
-    assert [job.id for job in await service.jobs.list()] == [restore.id, backup.id]
+    assert [job.id for job in await service.jobs.page()] == [restore.id, backup.id]
     assert [entry.action for entry in await service.audit.page()] == ["restore.completed", "backup.completed"]
     assert (await service.jobs.get(backup.id)) == backup
+
+
+async def test_a_restore_leaves_the_services_own_secrets(service_settings: ServiceSettings, kv: KvMount) -> None:
+    """They lie in the root that is backed up: not in the archive, and after a restore with a prune as set last."""
+    settings = replace(service_settings, secrets_path="app/backup-service/app")
+    own = "app/backup-service/app/encryption-password"
+    async with Service(settings) as service:
+        await service.settings.put(
+            {"encryption_password": "canary-of-the-first"}, None, Actor("u-1", "ada", "192.0.2.7", "desk")
+        )
+        backup = await ended(service, (await service.submit(new_backup())).id)
+        assert backup.report is not None
+        assert (backup.report["secrets"], backup.report["own_secrets"]) == (SECRETS + 1, ["backup-service/app/"])
+        await service.settings.put(
+            {"encryption_password": "canary-of-later"}, None, Actor("u-1", "ada", "192.0.2.7", "desk")
+        )
+        now, options = kv.get(own), {"prune": True}
+        new = new_backup(kind="restore", archive=backup.archive, options=options)
+        restore = await ended(service, (await service.submit(new, password="canary-of-the-first")).id)
+        assert (restore.status, restore.warnings) == ("completed", [])
+        assert kv.get(own) == now
+        assert await service.settings.password() == "canary-of-later"
 
 
 async def test_progress_moves_while_the_very_database_is_restored(service: Service, application: str) -> None:
@@ -188,7 +211,7 @@ async def test_what_follows_a_backup(service: Service, store_directory: Path, mo
         await connection.execute("UPDATE kleidia_backup.jobs SET size = 1000000 WHERE id = %s", (first.id,))
     assert first.archive is not None
     later = Mock(now=Mock(return_value=datetime.now(UTC) + timedelta(days=31)))
-    monkeypatch.setattr("kleidia_backup.service.work.aftermath.datetime", later)
+    monkeypatch.setattr("kleidia_backup.service.work.post_backup.datetime", later)
     second = await ended(service, (await service.submit(new_backup())).id)
     assert second.status == "completed"
     (warning,) = second.warnings
@@ -256,3 +279,37 @@ async def _polled(service: Service, job_id: int, found: Callable[[Job], bool]) -
             if found(job):
                 return job  # type: ignore[no-any-return]
             await anyio.sleep(0.02)
+
+
+async def test_jobs_know_both_formats(service: Service) -> None:
+    """As the settings say, or as a trigger asks; a restore of V2 has no checksum to tell, and V1's is its header's."""
+    await service.settings.put({"format": "v2"}, None, Actor("u-1", "ada", "192.0.2.7", "desk"))
+    newer = await ended(service, (await service.submit(new_backup())).id)
+    older = await ended(service, (await service.submit(new_backup(options={"format": "v1"}))).id)
+    for backup, version in ((newer, "v2"), (older, "v1")):
+        assert (backup.status, backup.error) == ("completed", None)
+        assert backup.report is not None
+        assert backup.report["format"] == version
+        assert backup.checksum
+        restore = await ended(service, (await service.submit(new_backup(kind="restore", archive=backup.archive))).id)
+        assert (restore.status, restore.error) == ("completed", None)
+        assert restore.checksum == (None if version == "v2" else backup.checksum)
+
+
+async def test_keys_of_the_configuration(service_settings: ServiceSettings) -> None:
+    """Backups in V2 have the recipients' slots and are signed; a restore trusts its own signature, not a stranger's."""
+    private, signing = PrivateKey.generate("x25519"), SigningKey.generate()
+    keys = Keys(recipients=(private.public,), signing_key=signing)
+    async with Service(replace(service_settings, keys=keys)) as service:
+        backup = await ended(service, (await service.submit(new_backup(options={"format": "v2"}))).id)
+        assert backup.archive is not None
+        assert service_settings.store is not None
+        _, head = await inspect(backup.archive, service_settings.store)
+        assert isinstance(head, Head)
+        assert [slot.members()["type"] for slot in head.slots] == ["password", "x25519"]
+        restore = await ended(service, (await service.submit(new_backup(kind="restore", archive=backup.archive))).id)
+        assert (restore.status, restore.error) == ("completed", None)
+    async with Service(service_settings) as service:
+        refused = await ended(service, (await service.submit(new_backup(kind="restore", archive=backup.archive))).id)
+        assert refused.status == "failed"
+        assert "not trusted here" in (refused.error or "")

@@ -9,8 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,68 +21,13 @@ import pytest
 
 from kleidia_backup.service.server import _config
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings
-from kleidia_backup.stages.vault.settings import TokenAuth
+from kleidia_backup.service.targets.held import OneTarget
 
 from .conftest import PASSWORD
+from .serving import serving
 
 #: The same as in ``conftest.application``.
 JWT_SECRET = "canary-jwt-secret-of-at-least-32-bytes"
-
-
-@pytest.fixture
-def configuration(service_settings: ServiceSettings, tmp_path: Path, store_directory: Path) -> Path:
-    """A configuration file for the service of the tests, at a free port."""
-    settings = service_settings
-    assert settings.database is not None
-    assert isinstance(settings.vault.auth, TokenAuth)
-    path = tmp_path / "service.toml"
-    path.write_text(
-        f"""
-[database]
-conninfo = {json.dumps(settings.database.full_conninfo())}
-pg_dump = {json.dumps(settings.database.pg_dump)}
-psql = {json.dumps(settings.database.psql)}
-[vault]
-address = {json.dumps(settings.vault.address)}
-roots = [{{ mount = {json.dumps(settings.secrets_mount)}, path = "app" }}]
-[vault.auth]
-token = {json.dumps(settings.vault.auth.token)}
-[store]
-type = "directory"
-path = {json.dumps(str(store_directory))}
-prefix = "backups/"
-[password]
-env = "SERVICE_PASSWORD"
-[service]
-port = 0
-grace = 5
-secrets_path = "service"
-""",
-        encoding="utf-8",
-    )
-    path.chmod(0o600)
-    return path
-
-
-@contextmanager
-def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """The service as a process, and what it says when it is ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kleidia_backup.cli", "--json", "serve", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "SERVICE_PASSWORD": PASSWORD},
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        yield process, json.loads(line)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def ask(method: str, url: str, body: object = None, token: str = "") -> Any:
@@ -128,7 +71,7 @@ async def test_a_forwarded_address_is_believed_from_whom_is_configured(
     service: Service, configured: tuple[str, ...], written: str
 ) -> None:
     """X-Forwarded-For of anybody on this machine is nothing, unless its address is among forwarded_allow_ips."""
-    config = _config(service, replace(service.config, forwarded_allow_ips=configured))
+    config = _config(OneTarget(service), replace(service.config, forwarded_allow_ips=configured))
     config.load()
     transport = httpx.ASGITransport(config.loaded_app, client=("127.0.0.1", 4711))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
@@ -161,16 +104,28 @@ def test_a_port_that_is_taken(configuration: Path) -> None:
     ]
 
 
+def test_the_format_of_a_service_is_a_setting(configuration: Path) -> None:
+    """``--format`` goes with ``--demo`` alone."""
+    command = [sys.executable, "-m", "kleidia_backup.cli", "--config", str(configuration), "serve", "--format", "v2"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert refused.returncode == 2
+    assert "error: --format is for --demo alone." in refused.stderr
+
+
 def test_the_demo() -> None:
     """It comes up with data and tokens of both roles; its page is there, and its servers end with it."""
-    with serving("--demo", "--port", "0") as (process, told):
+    with serving("--demo", "--format", "v2", "--port", "0") as (process, told):
         with urllib.request.urlopen(told["docs"], timeout=20) as page:
             assert page.status == 200
         url, viewer = f"{told['url']}/api/backup", told["viewer_token"]
-        job = ask("POST", f"{url}/trigger", {"type": "full"}, told["admin_token"])
-        while (now := ask("GET", f"{url}/jobs/{job['id']}", token=viewer))["status"] == "pending":
-            time.sleep(0.05)
-        assert now["error"] is None
+        deadline, states = time.monotonic() + 60, dict[str, str]()
+        while states != {"backup": "completed", "drill": "completed"}:  # its own, behind thirty made-up days
+            assert time.monotonic() < deadline, states
+            found = ask("GET", f"{url}/jobs", token=viewer)["jobs"]
+            states = {job["kind"]: job["status"] for job in found if job["requested_by"] == "demo"}
+            time.sleep(0.1)
+        assert len(found) > 40
+        assert ask("GET", f"{url}/settings", token=viewer)["format"] == "v2"
         servers = psutil.Process(process.pid).children(recursive=True)
         assert servers
         process.send_signal(signal.SIGTERM)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from kleidia_backup.config.reader import load
+from kleidia_backup.config.service import ServiceSettings
+from kleidia_backup.config.service_build import service_settings
 from kleidia_backup.service.api.app import create_app
 from kleidia_backup.service.api.metrics import MetricsAccess
-from kleidia_backup.service.config import load
-from kleidia_backup.service.new_password import check_new_password
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings, service_settings
 from kleidia_backup.stages.errors import ConfigurationError
 
 _FILE = """
@@ -83,16 +83,15 @@ def test_a_metrics_token_that_cannot_work_is_refused(tmp_path: Path, token: str)
     assert token not in caught.value.message + caught.value.hint
 
 
+def test_too_few_connections_are_refused(tmp_path: Path) -> None:
+    """A limit under which nobody would be served is a slip."""
+    assert configured(tmp_path, f"{_TOKEN}[service]\nmax_connections = 1000\n").max_connections == 1000
+    with pytest.raises(ConfigurationError, match="max_connections"):
+        configured(tmp_path, f"{_TOKEN}[service]\nmax_connections = 20\n")
+
+
 def test_a_wrapped_secret_id_is_refused(tmp_path: Path) -> None:
     """It opens once, and a service logs in for each session: said at the start, not at the second login."""
     with pytest.raises(ConfigurationError, match="wrapped secret_id") as caught:
         configured(tmp_path, 'method = "approle"\nrole_id = "r"\nsecret_id = "s"\nwrapped = true\n')
     assert "wrapped = false" in caught.value.hint
-
-
-def test_a_short_password_makes_no_archives() -> None:
-    """Twelve characters at least, in the configuration as in the settings; what was refused is not repeated."""
-    check_new_password("canary-90123")
-    with pytest.raises(ConfigurationError, match="shorter than 12 characters") as caught:
-        check_new_password("canary-9012")
-    assert "canary" not in caught.value.message + caught.value.hint

@@ -1,4 +1,4 @@
-"""Settings: defaults, what is refused, where secrets go, what is said about them, and what a restore does to them."""
+"""Settings: defaults, what is refused, where secrets go, what is said about them, and what other tools do to them."""
 
 import asyncio
 import json
@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from kleidia_backup import DirectorySettings, KleidiaError, Root, S3Settings, TokenAuth, VaultSettings
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
 from kleidia_backup.service.control.audit import Actor, Audit
 from kleidia_backup.service.control.backup_settings import BackupSettings, changed
 from kleidia_backup.service.control.database import Control
-from kleidia_backup.service.control.jobs import Jobs, NewJob
 from kleidia_backup.service.control.secrets import ServiceSecrets
 from kleidia_backup.service.control.settings import SettingsStore, VersionConflict
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
-from kleidia_backup.stages.errors import Busy, ConfigurationError, VaultError, VaultForbidden
+from kleidia_backup.stages.errors import ConfigurationError, VaultError, VaultForbidden
 
 ADA = Actor("u-1", "ada", "192.0.2.7", "desk")
 KEY, PASSWORD = "canary-secret-key", "canary-password"
@@ -106,6 +105,9 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         ("schedule", "0 0 31 2 *"),
         ("schedule", "* * * * * *"),
         ("schedule", None),
+        ("verify_schedule", "0 0 31 2 *"),
+        ("drill_schedule", "* * * *"),
+        ("drill_schedule_enabled", "yes"),
         ("timezone", "Europe/Paderborn"),
         ("retention_days", -1),
         ("retention_days", True),
@@ -113,6 +115,8 @@ def test_the_defaults_are_those_of_the_specification() -> None:
         ("retention_days", 1.5),
         ("keep_at_least", 0),
         ("include_audit_logs", None),
+        ("format", "v3"),
+        ("format", None),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(name: str, value: object) -> None:
@@ -145,10 +149,19 @@ def test_every_setting_can_be_changed() -> None:
         "insecure_tls": True,
         "schedule": "30 2 * * 1-5",
         "schedule_enabled": False,
+        "verify_schedule": "0 3 * * 1",
+        "verify_schedule_enabled": True,
+        "drill_schedule": "0 3 1 * *",
+        "drill_schedule_enabled": True,
         "timezone": "Europe/Berlin",
         "retention_days": 0,
         "keep_at_least": 1000,
+        "keep_daily": 7,
+        "keep_weekly": 4,
+        "keep_monthly": 12,
+        "keep_yearly": 5,
         "include_audit_logs": False,
+        "format": "v2",
     }
     result = changed(BackupSettings(), changes)
     assert result.document() == changes
@@ -381,47 +394,7 @@ async def test_without_a_key_id_the_key_is_removed(store: SettingsStore, kv: KvM
         await store.put({"secret_access_key": KEY}, None, ADA)
 
 
-# Restores ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.anyio
-async def test_a_restore_leaves_the_service_its_secrets(
-    store: SettingsStore, secrets: ServiceSecrets, kv: KvMount
-) -> None:
-    """A restore writes an older password and removes the key: both are back as they were, also when it fails."""
-    await store.put({"encryption_password": "canary-of-old"}, None, ADA)
-    older = kv.get("app/backup-service/encryption-password")
-    await store.put(S3 | {"encryption_password": PASSWORD}, None, ADA)
-    async with secrets.kept():
-        kv.put("app/backup-service/encryption-password", older)
-        await secrets.remove("s3")
-    assert await store.password() == PASSWORD
-    assert (await store.get())[0].has_secret_access_key
-
-    async def fail() -> None:
-        async with secrets.kept():
-            kv.put("app/backup-service/encryption-password", older)
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        await fail()
-    assert await store.password() == PASSWORD
-
-
-@pytest.mark.anyio
-async def test_no_secret_is_changed_while_a_restore_runs(store: SettingsStore, control: Control) -> None:
-    """It may write the same place in the vault: refused from the moment it waits; other settings are free."""
-    jobs = Jobs(control, "app")
-    restore = NewJob(
-        kind="restore", backup_type="full", requested_by="u-1", requested_by_name="ada", ip="", workstation=""
-    )
-    job = await jobs.create(restore)
-    with pytest.raises(Busy, match=f"Job {job.id}"):
-        await store.put({"encryption_password": PASSWORD}, None, ADA)
-    await store.put({"retention_days": 9}, None, ADA)
-    await jobs.fail(job.id, "over", "")
-    await store.put({"encryption_password": PASSWORD}, None, ADA)
-    assert await store.password() == PASSWORD
+# What other tools do -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.anyio
@@ -448,16 +421,6 @@ async def test_a_password_written_by_the_operator_counts(store: SettingsStore, k
 
 
 @pytest.mark.anyio
-async def test_a_new_system_takes_the_password_of_the_archive_where_none_was_set(
-    store: SettingsStore, kv: KvMount, secrets: ServiceSecrets
-) -> None:
-    """Nothing was ever set here: what a restore brings counts."""
-    async with secrets.kept():
-        kv.put("app/backup-service/encryption-password", {"password": PASSWORD, "tag": "of-another-system"})
-    assert await store.password() == PASSWORD
-
-
-@pytest.mark.anyio
 async def test_a_secret_without_its_field_is_said(store: SettingsStore, kv: KvMount) -> None:
     """Something else at that path: an error that names path and field; looking at the settings works."""
     kv.put("app/backup-service/encryption-password", {"passwort": PASSWORD})
@@ -473,12 +436,12 @@ async def test_a_secret_without_its_field_is_said(store: SettingsStore, kv: KvMo
 async def test_the_password_of_a_restore_is_taken_once(openbao_server: OpenBaoServer, any_kv: KvMount) -> None:
     """KV 1 and 2: kept until the job takes it, then destroyed with all its versions; dropping what is gone is fine."""
     secrets = ServiceSecrets(vault_of(openbao_server, any_kv), any_kv.path, "app")
-    one, other = await secrets.keep(PASSWORD), await secrets.keep("canary-other")
-    assert await secrets.take(one) == PASSWORD
-    assert await secrets.take(one) is None
-    await secrets.drop(other)
-    await secrets.drop(other)
-    assert await secrets.take(other) is None
+    one, other = await secrets.store_password(PASSWORD), await secrets.store_password("canary-other")
+    assert await secrets.take_password(one) == PASSWORD
+    assert await secrets.take_password(one) is None
+    await secrets.drop_password(other)
+    await secrets.drop_password(other)
+    assert await secrets.take_password(other) is None
     assert any_kv.paths() == []
 
 
@@ -494,5 +457,5 @@ async def test_a_missing_right_is_named(openbao_server: OpenBaoServer, kv: KvMou
     secrets = ServiceSecrets(vault, kv.path, "app")
     assert await secrets.read("s3") is None
     with pytest.raises(VaultForbidden, match=f"create and update at {kv.path}/app/restores/[0-9a-f]+") as caught:
-        await secrets.keep(PASSWORD)
+        await secrets.store_password(PASSWORD)
     assert "canary" not in "".join(traceback.format_exception(caught.value))

@@ -10,10 +10,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from kleidia_backup import PostgresSettings
+from kleidia_backup.config.service import ServiceSettings
 from kleidia_backup.service.api.app import create_app
 from kleidia_backup.service.control import database
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings
 from kleidia_backup.service.work.queue import _connector
 
 from ..faults.proxy import Strike, pg_proxy

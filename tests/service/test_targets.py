@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from kleidia_backup.config.service import ServiceSettings
 from kleidia_backup.service.api.app import create_app
 from kleidia_backup.service.control.audit import Actor
 from kleidia_backup.service.control.jobs import Jobs
 from kleidia_backup.service.service import Service
-from kleidia_backup.service.service_settings import ServiceSettings
 
 from .asking import asking
 from .conftest import ended, new_backup
@@ -43,7 +43,7 @@ async def test_jobs_and_the_audit_log(service: Service, other: Service) -> None:
         assert (await admin.post(f"/api/backup/jobs/{waiting.id}/cancel")).status_code == 404
         metrics = (await admin.get("/metrics")).text
         assert "kleidia_backup_runs_total{" not in metrics
-        assert 'kleidia_backup_running{kind="backup"} 0' in metrics
+        assert 'kleidia_backup_running{kind="backup",target="other"} 0' in metrics
     assert await other.jobs.start(waiting.id, "other") is None
     assert await other.jobs.fail(waiting.id, "no", "") is None
     assert await other.jobs.last_backup("full", waiting.id) is None

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kleidia_backup import PostgresSettings, Root, TokenAuth, VaultSettings
+from kleidia_backup import ConfigurationError, PostgresSettings, Root, TokenAuth, VaultSettings
+from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
 from kleidia_backup.service.control.audit import SYSTEM, Audit
 from kleidia_backup.service.control.database import Control
 from kleidia_backup.service.control.jobs import Job, Jobs, NewJob
 from kleidia_backup.service.control.schedule import Schedule
 from kleidia_backup.service.control.secrets import ServiceSecrets
 from kleidia_backup.service.control.settings import SettingsStore
-from kleidia_backup.service.demo.servers import KvMount, OpenBaoServer
 from kleidia_backup.service.work.ticker import Ticker
 
 TARGET = "app"
@@ -55,7 +55,7 @@ class Replica:
 
     async def due_of_all(self) -> list[str]:
         """When each job that there is was due, oldest first."""
-        return [f"{job.scheduled_for:%m-%d %H:%M}" for job in reversed(await self.jobs.list())]
+        return [f"{job.scheduled_for:%m-%d %H:%M}" for job in reversed(await self.jobs.page())]
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ async def test_nobody_waits_for_the_replica_that_is_at_it(replica: Replica, cloc
     async with replica.schedule.locked(TARGET) as locked:
         assert locked is not None
         assert await asyncio.wait_for(replica.tick(), 5) is None
-        assert await replica.jobs.list() == []
+        assert await replica.jobs.page() == []
     assert await replica.tick() is not None
 
 
@@ -211,6 +211,9 @@ async def test_a_target_that_is_busy_for_days_runs_once_then(replica: Replica, c
     await replica.finish(second)
     assert await replica.tick() is None
     assert await replica.due_of_all() == ["01-06 02:00", "01-09 02:00"]
+    async with replica.control.connection() as connection:
+        cursor = await connection.execute("SELECT target, kind, due FROM kleidia_backup.missed_runs ORDER BY due")
+        assert await cursor.fetchall() == [(TARGET, "backup", utc(f"2026-01-{day}T02:00")) for day in ("07", "08")]
 
 
 @pytest.mark.anyio
@@ -255,3 +258,42 @@ async def test_without_a_clock_it_is_the_databases(control: Control, settings: S
     assert job is not None
     assert job.scheduled_for is not None
     assert timedelta(0) <= datetime.now(UTC) - job.scheduled_for < timedelta(days=1)
+
+
+@pytest.mark.anyio
+async def test_every_kind_has_a_schedule_of_its_own(
+    replica: Replica, control: Control, settings: SettingsStore, clock: Clock, control_database: str
+) -> None:
+    """Backup, drill and verification at the same minute, ten ticks over two replicas: each once.
+
+    The drill runs beside the backup, and the verification after the drill.
+
+    They are off until they are switched on, and one whose schedule cannot be used holds up no other.
+    """
+    async with Control(PostgresSettings(control_database)) as second:
+        other = Replica(second, settings, clock)
+        at_two = {f"{kind}_schedule": "0 2 * * *" for kind in ("verify", "drill")}
+        await settings.put(at_two, None, SYSTEM)
+        await replica.tick()
+        assert await replica.schedule.next_due(TARGET, "verify") is None
+        await settings.put(dict.fromkeys(("verify_schedule_enabled", "drill_schedule_enabled"), True), None, SYSTEM)
+        await replica.tick()
+        assert await replica.schedule.next_due(TARGET, "drill") == utc("2026-01-06T02:00")
+        clock.set("2026-01-06T02:00")
+        for kinds in (["backup", "drill"], ["verify"]):
+            await asyncio.gather(*((replica, other)[number % 2].tick() for number in range(10)))
+            made = await replica.jobs.running()
+            assert [(job.kind, job.archive, job.requested_by) for job in made] == [(kind, None, None) for kind in kinds]
+            for job in made:
+                await replica.finish(job)
+        assert await replica.tick() is None
+    assert await replica.due_of_all() == ["01-06 02:00"] * 3
+    async with control.connection() as connection:
+        await connection.execute(
+            "UPDATE kleidia_backup.settings"
+            " SET document = jsonb_set(document, '{settings,drill_schedule}', '\"never\"')"
+        )
+    clock.set("2026-01-07T02:00")
+    with pytest.raises(ConfigurationError, match="drill_schedule"):
+        await replica.tick()
+    assert [job.kind for job in await replica.jobs.running()] == ["backup", "verify"]

@@ -1,0 +1,1 @@
+"""What requests bring and answers have, of whole topics: settings, inspections, retention."""

@@ -1,0 +1,1 @@
+"""Login of people by OpenID Connect, and the sessions that come of it."""

@@ -1,0 +1,1 @@
+"""What commands write into the control tables, and ask of them."""

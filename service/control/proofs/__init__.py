@@ -1,0 +1,1 @@
+"""What verifications and drills have said of archives, in the control tables."""

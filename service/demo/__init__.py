@@ -1,1 +1,0 @@
-"""Real servers from PyPI wheels, filled: for the demo, the tests and the benchmarks."""

@@ -1,0 +1,1 @@
+"""Second copies, filled by the service."""

@@ -1,0 +1,1 @@
+"""What is said of archives: verifications and drills."""
