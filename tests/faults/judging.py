@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
-from kleidia_backup import KleidiaError, PostgresSettings, S3Settings, VaultSettings, backup, restore
+from kleidia_backup import KleidiaError, PostgresSettings, S3Settings, VaultSettings, restore
 from kleidia_backup.pipeline.undo import undo_restore
-from kleidia_backup.stages.stores.s3 import S3Store
-from kleidia_backup.stages.vault.journal import unfinished
+from kleidia_backup.stages.stores.s3.store import S3Store
+from kleidia_backup.stages.vault.undo.journal import unfinished
 
+from ..archive_format import backup
 from .site import PART, PASSWORD, PREFIX, SECRETS, Site
 
 Job: TypeAlias = Literal["backup", "restore"]
@@ -51,7 +52,7 @@ async def run(job: Job, site: Site, settings: Settings, **more: Any) -> tuple[st
     where = {"database": settings.database, "vault": settings.vault, "store": settings.store, "password": PASSWORD}
     try:
         if job == "backup":
-            made = await backup(name=name, part_size=PART, **where, **more)  # type: ignore[arg-type]
+            made = await backup(name=name, part_size=PART, **where, **more)
             return name, Outcome(warnings=made.warnings)
         brought = await restore(name, state=site.journal, **where, **more)  # type: ignore[arg-type]
         return name, Outcome(failed=brought.failed, warnings=brought.warnings)
@@ -93,7 +94,7 @@ async def _judge_backup(
     """An archive that is all there, or nothing; the system is as it was either way."""
     assert site.state() == site.wrecked
     mine = PREFIX + name
-    keys, uploads = set(site.keys()) - {PREFIX + site.archive}, site.uploads()
+    keys, uploads = set(site.keys()) - set(site.archives), site.uploads()
     if outcome.error is not None and store_is_dead:
         await _judge_what_a_dead_store_keeps(site, outcome, keys, uploads, mine)
     elif outcome.error is not None:

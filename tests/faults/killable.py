@@ -21,11 +21,14 @@ from .judging import Job
 SCRIPT = """
 import os, pickle, sys, anyio
 from kleidia_backup import PostgresSettings, S3Settings, VaultSettings, backup, restore
-from kleidia_backup.stages.pg import dump, lock, preflight, psql
-from kleidia_backup.stages.stores import directory, s3
-from kleidia_backup.stages.vault import check, client, journal, sink, source, undo
+import kleidia_backup.stages.stores.directory.store, kleidia_backup.stages.stores.s3.store
+from kleidia_backup.stages.pg import dump, session
+from kleidia_backup.stages.pg.server import lock, preflight
+from kleidia_backup.stages.vault import sink, source
+from kleidia_backup.stages.vault.kv import check, client
+from kleidia_backup.stages.vault.undo import journal, undo
 import kleidia_backup.pipeline.backup
-kleidia_backup.pipeline.backup.SMALLEST_S3_PART = 1
+kleidia_backup.stages.stores.s3.settings.SMALLEST_PART = 1
 jobs = {"backup": backup, "restore": restore}
 while True:
     try:

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,9 +16,15 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from kleidia_backup import DirectorySettings, PostgresSettings, Root, S3Settings, TokenAuth, VaultSettings
-from kleidia_backup.service.demo.kv import KvMount
-from kleidia_backup.service.demo.servers import Bucket, OpenBaoServer, PostgresServer
-from kleidia_backup.stages.vault.journal import dismiss, unfinished
+from kleidia_backup.demo.servers.kv import KvMount
+from kleidia_backup.demo.servers.together import Bucket, OpenBaoServer, PostgresServer
+from kleidia_backup.formats.crypto.seal import derive_key
+from kleidia_backup.pipeline.parts.request import Format
+from kleidia_backup.stages.vault.undo.journal import dismiss, unfinished
+
+from ..archive_format import FORMATS, current
+from ..buckets import s3_settings
+from ..formats import second_reader
 
 PASSWORD = "canary-encryption-password"
 #: Small parts, so that a small archive has several of them.
@@ -62,18 +67,35 @@ def _key(seed: str) -> str:
     return "".join(hashlib.sha512(f"{seed} {part}".encode()).hexdigest() for part in range(40))
 
 
-def contents(data: bytes, derive: Callable[[str, bytes], bytes]) -> tuple[list[str], Any]:
-    """What an archive holds, by code that is not the product's.
+def quick_keys(password: bytes, salt: bytes, t: int, m: int, p: int) -> tuple[bytes, bytes]:
+    """The same for format V2."""
+    derived = hashlib.sha512(password).digest()
+    return derived[:32], derived[32:]
+
+
+def _quick(password: str, slot: dict[str, Any]) -> bytes:
+    return b"".join(quick_keys(password.encode(), b"", 0, 0, 0))
+
+
+def contents(data: bytes, *, quick: bool) -> tuple[list[str], Any]:
+    """What an archive holds, by code that is not the product's; ``quick`` when its key is not derived by Argon2id.
 
     The SQL as sorted lines, for rows have no order, and without the random word of each dump.
     """
+    if data[:17] == b"KLEIDIA_BACKUP_V2":
+        found = second_reader.members(data, PASSWORD, _quick if quick else second_reader.argon2id)
+        return _lines(second_reader.script(found)), second_reader.secrets(found)
     assert data[:17] == b"KLEIDIA_BACKUP_V1"
     start = 21 + int.from_bytes(data[17:21], "big")
     nonce, sealed = data[start + 32 : start + 44], data[start + 44 :]
     assert json.loads(data[21:start])["checksum"] == hashlib.sha256(sealed).hexdigest()
-    key = derive(PASSWORD, data[start : start + 32])
+    key = (quick_key if quick else derive_key)(PASSWORD, data[start : start + 32])
     payload = json.loads(gzip.decompress(AESGCM(key).decrypt(nonce, sealed, None)))
-    return sorted(_RESTRICT.sub("", payload["database_sql"]).split("\n")), payload["vault_secrets"]
+    return _lines(payload["database_sql"]), payload["vault_secrets"]
+
+
+def _lines(script: str) -> list[str]:
+    return sorted(_RESTRICT.sub("", script).split("\n"))
 
 
 @dataclass
@@ -93,7 +115,6 @@ class Database:
                 self.server.conninfo(self.name), sslmode="disable", gssencmode="disable", connect_timeout=2, **more
             ),
             pg_dump=str(bin_dir / "pg_dump"),
-            psql=str(bin_dir / "psql"),
         )
 
     def state(self) -> dict[str, Any]:
@@ -117,7 +138,8 @@ class Database:
 class Site:
     """The whole system, its mounts seen over one connection that stays open.
 
-    ``original`` is what the archive ``archive`` holds, ``wrecked`` what every test meets.
+    ``original`` is what the archives ``archives`` hold, ``archive`` the one of the test's format,
+    ``wrecked`` is what every test meets.
     """
 
     database: Database
@@ -134,7 +156,20 @@ class Site:
     wrecked: State = field(default=({}, {}), repr=False)
     #: What a backup of the wrecked system holds.
     content: tuple[list[str], Any] = field(default=([], {}), repr=False)
-    archive: str = "backup-original.enc"
+
+    @property
+    def archive(self) -> str:
+        """The name of the archive of the test's format."""
+        return self.archive_of(current())
+
+    def archive_of(self, each: Format) -> str:
+        """The name of the archive of a format."""
+        return f"backup-original-{each}.enc"
+
+    @property
+    def archives(self) -> list[str]:
+        """The names of the objects that are always there."""
+        return [PREFIX + self.archive_of(each) for each in FORMATS]
 
     def vault_settings(self, address: str = "", **changes: Any) -> VaultSettings:
         """Settings that lead to the vault, through a proxy when its address is given."""
@@ -148,18 +183,9 @@ class Site:
 
     def store_settings(self, endpoint: str = "", **changes: Any) -> S3Settings:
         """Settings that lead to the bucket, through a proxy when its address is given."""
-        server = self.bucket.server
         quick = {"attempts": 3, "backoff": 0.01, "read_timeout": 10.0, "operation_timeout": 10.0}
-        return S3Settings(
-            bucket=self.bucket.name,
-            endpoint=endpoint or server.endpoint,
-            region=server.region,
-            prefix=PREFIX,
-            access_key_id=server.access_key,
-            secret_access_key=server.secret_key,
-            path_style=True,
-            **(quick | changes),
-        )
+        where = {"endpoint": endpoint or self.bucket.server.endpoint, "prefix": PREFIX}
+        return s3_settings(self.bucket, **(where | quick | changes))
 
     def directory_settings(self) -> DirectorySettings:
         """Settings that lead to the directory."""
@@ -222,9 +248,9 @@ class Site:
         found = self.s3.list_multipart_uploads(Bucket=self.bucket.name).get("Uploads", [])
         return sorted(each["Key"] for each in found)
 
-    def read(self, name: str, derive: Callable[[str, bytes], bytes] = quick_key) -> tuple[list[str], Any]:
-        """What an archive in the bucket holds; ``derive`` makes the key."""
-        return contents(self.s3.get_object(Bucket=self.bucket.name, Key=PREFIX + name)["Body"].read(), derive)
+    def read(self, name: str) -> tuple[list[str], Any]:
+        """What an archive in the bucket holds."""
+        return contents(self.s3.get_object(Bucket=self.bucket.name, Key=PREFIX + name)["Body"].read(), quick=True)
 
     def remove(self, name: str) -> None:
         """Delete an archive."""

@@ -9,7 +9,9 @@ import anyio
 import pytest
 
 from kleidia_backup import ConfigurationError, KleidiaError, StoreError, VaultError
+from kleidia_backup.pipeline.parts.request import Format
 
+from ..archive_format import FORMATS, current, writing
 from ..stores.faults import Fault
 from .conftest import hurry
 from .judging import Job, Settings, blames, judge, run
@@ -74,7 +76,7 @@ def proxy_for(site: Site, server: Server) -> Any:
     return http_proxy(site.bucket.server.endpoint)
 
 
-Traces: TypeAlias = dict[tuple[Job, Server, bool], list[str]]
+Traces: TypeAlias = dict[tuple[Format, Job, Server, bool], list[str]]
 
 
 @pytest.fixture(scope="session")
@@ -87,20 +89,24 @@ def traces(sites: list[Site]) -> Traces:
 
 async def undisturbed(site: Site) -> Traces:
     found: Traces = {}
-    for server in FAULTS:
-        for job, fault in product(JOBS, ("reset", "")):
+    for written, server, job, fault in product(FORMATS, FAULTS, JOBS, ("reset", "")):
+        with writing(written):
             async with proxy_for(site, server) as proxy:
                 settings = through(site, server, proxy, fault)
                 name, outcome = await run(job, site, settings)
                 assert outcome.error is None
                 await judge(job, site, settings, name, outcome)
-                found[job, server, settings.database is not None] = proxy.trace
+                found[written, job, server, settings.database is not None] = proxy.trace
     return found
 
 
 @pytest.mark.parametrize("fault", [*FAULTS["vault"], "redirect"])
 @pytest.mark.parametrize("job", JOBS)
-@pytest.mark.parametrize("server", FAULTS)
+@pytest.mark.parametrize(
+    ("server", "archive_format"),
+    [("vault", "v1"), pytest.param("vault", "v2", marks=pytest.mark.thorough), ("store", "v1"), ("store", "v2")],
+    indirect=["archive_format"],
+)
 async def test_fault(
     server: Server,
     job: Job,
@@ -110,7 +116,7 @@ async def test_fault(
     request: pytest.FixtureRequest,
 ) -> None:
     """Once: the job succeeds (unless it cannot). For ever: it fails, and says why. Either way all is as it must be."""
-    trace = traces[job, server, has_database(fault)]
+    trace = traces[current(), job, server, has_database(fault)]
     first, middle, last = 0, len(trace) // 2, len(trace) - 1
     names = {first: "first", middle: "middle", last: "last"}
     problems: list[str] = []

@@ -18,13 +18,12 @@ import psutil
 import pytest
 
 from kleidia_backup import DirectorySettings, S3Settings
-from kleidia_backup.formats.seal import derive_key
-from kleidia_backup.pipeline.job import open_store
 from kleidia_backup.pipeline.undo import undo_restore
-from kleidia_backup.stages.archive_source import read_range
+from kleidia_backup.stages.archive.download import read_range
 from kleidia_backup.stages.errors import UnfinishedRestore
-from kleidia_backup.stages.vault.journal import unfinished
+from kleidia_backup.stages.vault.undo.journal import unfinished
 
+from ..archive_format import both_formats, current
 from ..stores.faults import operation
 from .judging import Job, Settings, run
 from .killable import Killable
@@ -46,7 +45,7 @@ def backing_up(settings: Settings, store: S3Settings | DirectorySettings) -> dic
     """The arguments of a backup."""
     part = PART if isinstance(store, S3Settings) else 64 * 1024
     servers = {"database": settings.database, "vault": settings.vault}
-    return {**servers, "store": store, "password": PASSWORD, "part_size": part}
+    return {**servers, "store": store, "password": PASSWORD, "part_size": part, "format": current()}
 
 
 def direct(site: Site) -> Settings:
@@ -84,7 +83,7 @@ async def judge_restore(site: Site, settings: Settings) -> str:
         _, refused = await run("restore", site, direct(site))
         assert isinstance(refused.error, UnfinishedRestore)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("kleidia_backup.stages.vault.undo.SETTLE", 0.2)
+            patch.setattr("kleidia_backup.stages.vault.undo.undo.LATE_ARRIVAL", 0.2)
             undone = await undo_restore(vault=settings.vault, database=settings.database, state=site.journal)
         assert (undone.left_count, undone.committed) == (0, restored)
     assert site.state() == (site.original if restored else site.wrecked)
@@ -98,14 +97,14 @@ async def judge_backup(site: Site, store: S3Settings | DirectorySettings) -> str
     """No archive is there, or a whole one; what was begun goes with the next backup (after a day; here at once)."""
     nobody_works_on(site)
     assert site.state() == site.wrecked
-    async with open_store(store) as target:
+    async with store.open() as target:
         stale = await target.abort_stale(timedelta(0))
-        archives = [info async for info in target.list(PREFIX) if info.name != PREFIX + site.archive]
+        archives = [info async for info in target.list(PREFIX) if info.name not in site.archives]
         for info in archives:
-            assert contents(await read_range(target, info, 0, info.size), derive_key) == site.content
+            assert contents(await read_range(target, info, 0, info.size), quick=False) == site.content
             await target.delete(info.name)
     assert site.uploads() == []
-    assert site.keys() == [PREFIX + site.archive]
+    assert site.keys() == site.archives
     if isinstance(store, DirectorySettings):
         assert not [path for path in store.path.rglob("*") if path.is_file()]
     assert len(archives) + stale <= 1
@@ -150,6 +149,7 @@ async def at_random(
     return ends
 
 
+@both_formats
 async def test_restore_at_random(sites: list[Site], killable: list[Killable]) -> None:
     """Never in between, no lock, and the next restore works."""
     ends = await at_random(
@@ -164,6 +164,7 @@ async def test_restore_at_random(sites: list[Site], killable: list[Killable]) ->
     assert ends.count("as before") > 1
 
 
+@both_formats
 @pytest.mark.parametrize("kind", ["s3", "directory"])
 async def test_backup_at_random(kind: str, sites: list[Site], killable: list[Killable], tmp_path: Path) -> None:
     """No archive is visible that is not whole."""
@@ -214,6 +215,7 @@ async def stalled(site: Site, server: Server, plan: Strike) -> AsyncIterator[tup
             yield replace(settings, store=site.store_settings(proxy.endpoint)), release
 
 
+@both_formats
 @pytest.mark.parametrize(
     ("server", "message", "number", "end"),
     [
@@ -235,6 +237,7 @@ async def test_restore_where_it_hurts(
         assert await judge_restore(site, settings) == end
 
 
+@both_formats
 @pytest.mark.parametrize(
     ("server", "message", "number", "end"),
     [

@@ -13,8 +13,9 @@ import anyio
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from kleidia_backup.stages.vault.journal import unfinished
+from kleidia_backup.stages.vault.undo.journal import unfinished
 
+from ..archive_format import current
 from ..stores.faults import operation
 from .judging import Job
 from .proxy import Strike, http_proxy, pg_proxy, stall, vault_operation
@@ -41,7 +42,6 @@ name = "{where["dbname"]}"
 user = "{where["user"]}"
 password = "{where["password"]}"
 pg_dump = "{bin_dir / "pg_dump"}"
-psql = "{bin_dir / "psql"}"
 [vault]
 address = "{vault}"
 [[vault.roots]]
@@ -55,18 +55,24 @@ token = "{site.vault.root_token}"
 [store]
 {target}
 prefix = "{PREFIX}"
+[backup]
+format = "{current()}"
 """
 
 
 @pytest.mark.parametrize(
-    ("job", "server", "message", "number", "name"),
+    ("job", "server", "message", "number", "name", "archive_format"),
     [
-        ("backup", "vault", "GET data", 5, "SIGINT"),
-        ("backup", "postgres", "d", 5, "SIGTERM"),
-        ("backup", "store", "PutObject", 0, "SIGINT"),
-        ("restore", "postgres", "d", 5, "SIGINT"),
-        ("restore", "vault", "POST data", 5, "SIGTERM"),
+        ("backup", "vault", "GET data", 5, "SIGINT", "v1"),
+        ("backup", "postgres", "d", 5, "SIGTERM", "v1"),
+        ("backup", "store", "PutObject", 0, "SIGINT", "v1"),
+        ("backup", "store", "PutObject", 0, "SIGINT", "v2"),
+        ("restore", "postgres", "d", 1, "SIGINT", "v1"),
+        ("restore", "postgres", "d", 1, "SIGINT", "v2"),
+        ("restore", "vault", "POST data", 5, "SIGTERM", "v1"),
+        ("restore", "vault", "POST data", 5, "SIGTERM", "v2"),
     ],
+    indirect=["archive_format"],
 )
 async def test_stopped(
     job: Job, server: str, message: str, number: int, name: str, sites: list[Site], tmp_path: Path
@@ -113,4 +119,4 @@ async def test_stopped(
     site.database.nobody_holds_it()
     assert not unfinished(site.journal)
     assert site.state() == site.wrecked
-    assert (site.keys(), site.uploads()) == ([PREFIX + site.archive], [])
+    assert (site.keys(), site.uploads()) == (site.archives, [])

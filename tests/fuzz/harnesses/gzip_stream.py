@@ -1,0 +1,73 @@
+"""The gzip decoder beside the standard library's zlib, as ``recover.py`` of format V1 uses it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterable, Iterator, Mapping
+
+from kleidia_backup.formats.codecs.gzip import GzipDecoder
+from kleidia_backup.formats.errors import DamagedArchive
+from kleidia_backup.formats.v1 import recover
+
+from ..harness import Finding, Harness, expect_same, joined, parts, pieces
+
+#: Bytes of output that are looked at: more is a bomb, which both give in pieces.
+ENOUGH = 2 * 1024 * 1024
+LIMIT = 64 * 1024
+
+
+def one(data: bytes) -> None:
+    """``sizes ␞ stream``: the same bytes, or refused by both, however the stream is cut."""
+    sizes, stream = parts(data, 2)
+    ours, theirs = _ours(pieces(stream, sizes)), _theirs(iter([stream] if stream else []))
+    if ours is not None and theirs is not None and ENOUGH in (len(ours), len(theirs)):
+        return
+    expect_same(ours, theirs, "a gzip stream")
+
+
+def _ours(data: Iterable[bytes]) -> bytes | None:
+    decoder, out = GzipDecoder(LIMIT), bytearray()
+    try:
+        for piece in data:
+            for some in decoder.feed(piece):
+                if len(some) > LIMIT:
+                    raise Finding("more at once than the limit")
+                out += some
+                if len(out) >= ENOUGH:
+                    return bytes(out[:ENOUGH])
+        for some in decoder.finish():
+            out += some
+    except DamagedArchive as exc:
+        expect_same(exc.layer, "gzip", "a layer")
+        return None
+    return bytes(out)
+
+
+def _theirs(data: Iterator[bytes]) -> bytes | None:
+    out = bytearray()
+    try:
+        for some in recover.gunzip(data):
+            out += some
+            if len(out) >= ENOUGH:
+                return bytes(out[:ENOUGH])
+    except SystemExit:
+        return None
+    return bytes(out)
+
+
+def seeds() -> Mapping[str, bytes]:
+    """Members with and without the optional fields, several of them, a bomb."""
+    plain = gzip.compress(b'{"database_sql":"SELECT 1;"}', 6, mtime=0)
+    fields = b"\x1f\x8b\x08\x1c\0\0\0\0\0\xff" + b"\x02\0ab" + b"name\0" + b"comment\0" + plain[10:]
+    return {
+        "plain": joined(b"", plain),
+        "cut": joined(b"\1", plain),
+        "fields": joined(b"\5", fields),
+        "two": joined(b"\3\7", plain + gzip.compress(b"", 9, mtime=0) + plain),
+        "stored": joined(b"", gzip.compress(bytes(range(200)), 0, mtime=0)),
+        "bomb": joined(b"", gzip.compress(bytes(300_000), 9, mtime=0)),
+        "early": joined(b"\2", plain[:-3]),
+    }
+
+
+HARNESSES = {"gzip": Harness(one, seeds, (b"\x1f\x8b\x08", b"\x1f\x8b\x08\0\0\0\0\0\0\xff"))}
