@@ -114,44 +114,23 @@ def get_vault(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]]) -> 
 def pg_dump(database: PostgresSettings, to: Path | None = None) -> None:
     """``pg_dump``, to a file or to nowhere."""
     with (to or Path("/dev/null")).open("wb") as out:
-        subprocess.run([*_dump(database)], stdout=out, env=database.environment(), check=True)
+        subprocess.run(dump_command(database), stdout=out, env=database.environment(), check=True)
 
 
-def _dump(database: PostgresSettings) -> list[str]:
+def dump_command(database: PostgresSettings) -> list[str]:
+    """What a backup runs."""
     return [database.pg_dump, *DUMP, f"--dbname={database.public_conninfo()}"]
-
-
-def pipe(database: PostgresSettings, to: Path) -> None:
-    """What people write into a cron job: ``pg_dump | gzip | openssl enc -aes-256-ctr``, to a file."""
-    script = 'set -o pipefail; "$@" | gzip | openssl enc -aes-256-ctr -pbkdf2 -pass env:BENCH_PASSWORD -out "$OUT"'
-    environment = database.environment() | {"BENCH_PASSWORD": "a password", "OUT": str(to)}
-    subprocess.run(["bash", "-c", script, "pipe", *_dump(database)], env=environment, check=True)
-
-
-def unpipe(file: Path) -> None:
-    """Its way back, to nowhere."""
-    script = (
-        'set -o pipefail; openssl enc -d -aes-256-ctr -pbkdf2 -pass env:BENCH_PASSWORD -in "$0" | gunzip >/dev/null'
-    )
-    subprocess.run(
-        ["bash", "-c", script, str(file)], env={"BENCH_PASSWORD": "a password", "PATH": "/usr/bin:/bin"}, check=True
-    )
 
 
 def psql(database: PostgresSettings, file: Path) -> None:
     """``psql -1 -f`` of a plain file."""
-    command = [
-        database.psql,
-        "-X",
-        "-q",
-        "-1",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-d",
-        database.public_conninfo(),
-        "-f",
-        str(file),
-    ]
+    command = [*psql_command(database), "-f", str(file)]
     subprocess.run(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=database.environment(), check=True
     )
+
+
+def psql_command(database: PostgresSettings) -> list[str]:
+    """Everything in one transaction, which ends at the first error."""
+    program = str(Path(database.pg_dump).with_name("psql"))
+    return [program, "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", database.public_conninfo()]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from kleidia_backup.service.demo.servers import start_servers
-from kleidia_backup.service.memory import settle_malloc
+from kleidia_backup.commands.console.memory import settle_malloc
+from kleidia_backup.demo.servers.s3 import S3Server, start_s3
+from kleidia_backup.demo.servers.together import start_servers
 
 from .measuring import Measure
 from .system import FULL, SHORT, Sizes, System
@@ -44,7 +45,7 @@ def pytest_benchmark_update_commit_info(commit_info: dict[str, Any]) -> None:
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    """The table in README says which form it shows."""
+    """The table in docs/benchmarks.md says which form it shows."""
     output_json["form"] = "short" if config.getoption("short") else "full"
 
 
@@ -82,3 +83,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     directory.chmod(0o755)
     with start_servers(directory / "servers", s3=False) as servers:
         yield System(servers, directory)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server, for the few benchmarks that ask for one."""
+    server, process = start_s3(tmp_path_factory.mktemp("s3"))
+    yield server
+    process.stop()

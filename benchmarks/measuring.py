@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -12,9 +13,9 @@ from .limits import LIMITS
 
 
 class Measure:
-    """One benchmark: ``race`` first, then ``line`` for every line of the table it stands for, then ``judge``.
+    """One benchmark: ``race`` first, ``line`` or ``ratio`` for every line of the table it stands for, then ``judge``.
 
-    Times are the best of all rounds: noise only ever adds.
+    A line is judged by the best of all rounds, since noise only ever adds; the medians are noted beside it.
     """
 
     def __init__(self, benchmark: BenchmarkFixture, say: Callable[[str], None], *, short: bool) -> None:
@@ -59,6 +60,21 @@ class Measure:
     def best(self, name: str = "ours") -> float:
         """The best time of ours, or of a reference, in seconds."""
         return min(self.times[name])
+
+    def median(self, name: str = "ours") -> float:
+        """The median time of ours, or of a reference, in seconds."""
+        return median(self.times[name])
+
+    def ratio(self, name: str, *references: str, ours: str = "ours", **figures: Any) -> None:
+        """Note and print a line that compares times: of ours, and of a reference or of several that are added up."""
+
+        def value(pick: Callable[[str], float]) -> float:
+            reference = sum(map(pick, references))
+            return reference / pick(ours) if LIMITS[name].at_least else pick(ours) / reference
+
+        bare = references[0] if len(references) == 1 else "bare"
+        times = {bare: sum(map(self.best, references)), "ours": self.best(ours)}
+        self.line(name, value(self.best), **times, median=value(self.median), **figures)
 
     def line(self, name: str, value: float, **figures: Any) -> None:
         """Note and print the result of one line of the table; ``figures`` are what it was made of."""

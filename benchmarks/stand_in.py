@@ -1,6 +1,7 @@
 """A stand-in for a vault with any number of secrets, which it makes up as asked: ``python stand_in.py COUNT MODE``.
 
-``full`` answers every LIST and GET below the mount ``yubikeys`` with one folder a key, as the real layout has them;
+``full`` answers every LIST and GET below the mount ``yubikeys`` with one folder a key, as the real layout has them, and
+every LIST with metadata as OpenBao does;
 ``empty`` has no secret and takes every write. It speaks just enough HTTP/1.1, keeps nothing, and remembers when every
 hundredth of the work was done: ``GET /progress`` gives these times. It prints its address on stdout.
 """
@@ -17,6 +18,12 @@ _FIRST = 10_000_000
 _STEP = 7
 _TIMES = b'"created_time":"2026-01-17T12:00:00.0Z","deletion_time":""'
 _METADATA = b'"metadata":{%b,"custom_metadata":null,"destroyed":false,"version":1}' % _TIMES
+#: A secret as a listing with metadata has it: with nothing that a new one has not.
+_LISTED = (
+    b'{"data":{"keys":["piv"],"key_info":{"piv":{"cas_required":false,"created_time":"2026-01-17T12:00:00.0Z",'
+    b'"current_version":1,"custom_metadata":null,"delete_version_after":"0s","max_versions":0,"oldest_version":0,'
+    b'"updated_time":"2026-01-17T12:00:00.0Z"}}}}'
+)
 
 
 class Vault:
@@ -44,6 +51,8 @@ class Vault:
             return self.secret(method, path[14:])
         if path.startswith(b"yubikeys/metadata/") and query == b"list=true":
             return self.names(path[18:])
+        if self.full and path.startswith(b"yubikeys/detailed-metadata/") and query == b"list=true":
+            return 200, _LISTED
         other = {
             b"sys/seal-status": {"initialized": True, "sealed": False},
             b"sys/internal/ui/mounts": {"data": {"secret": {"yubikeys/": {"type": "kv", "options": {"version": "2"}}}}},

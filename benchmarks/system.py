@@ -10,18 +10,19 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
-from kleidia_backup import DirectorySettings, PostgresSettings, Root, TokenAuth, VaultSettings
-from kleidia_backup.service.demo import content
-from kleidia_backup.service.demo.fill import fill_database
-from kleidia_backup.service.demo.servers import Servers
+from kleidia_backup import DirectorySettings, PostgresSettings, Root, S3Settings, TokenAuth, VaultSettings
+from kleidia_backup.demo import content
+from kleidia_backup.demo.fill import fill_database
+from kleidia_backup.demo.servers.s3 import S3Server
+from kleidia_backup.demo.servers.together import Servers
 
 from . import bare
-
-PASSWORD = "a password that only benchmarks use"
+from .configuration import configuration
 
 #: Bytes of SQL text that one row of the audit log becomes (its details are what fills it up).
 AUDIT_ROW = 700
@@ -78,9 +79,7 @@ class System:
         with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             connection.execute("CHECKPOINT")
-        return PostgresSettings(
-            postgres.conninfo(name), pg_dump=str(postgres.bin_dir / "pg_dump"), psql=str(postgres.bin_dir / "psql")
-        )
+        return PostgresSettings(postgres.conninfo(name), pg_dump=str(postgres.bin_dir / "pg_dump"))
 
     def drop_database(self, settings: PostgresSettings) -> None:
         """Remove one, and leave nothing to write behind."""
@@ -133,11 +132,36 @@ class System:
         path.mkdir(mode=0o700)
         return DirectorySettings(path)
 
+    def configured(
+        self,
+        *,
+        database: PostgresSettings | None = None,
+        vault: VaultSettings | None = None,
+        store: DirectorySettings | S3Settings,
+        **limits: Any,
+    ) -> Path:
+        """A configuration file for the command, of its own and with a state of its own."""
+        file = self.directory / f"command-{next(self._numbers)}.toml"
+        return configuration(file, database=database, vault=vault, store=store, state=self.state(), **limits)
+
     def state(self) -> Path:
         """A new directory for the journal of a restore."""
         path = self.directory / f"state-{next(self._numbers)}"
         path.mkdir(mode=0o700)
         return path
+
+
+def uploaded(s3: S3Server, bucket: str, archive: Path) -> S3Settings:
+    """The same archive in a bucket of an S3 server, where it has the file's name."""
+    made = s3.create_bucket(bucket)
+    made.put(archive.name, archive.read_bytes())
+    return S3Settings(
+        made.name,
+        endpoint=s3.endpoint,
+        region=s3.region,
+        access_key_id=s3.access_key,
+        secret_access_key=s3.secret_key,
+    )
 
 
 def placed(settings: VaultSettings, bodies: tuple[tuple[str, bytes], ...]) -> Iterator[tuple[str, bytes]]:
@@ -168,33 +192,3 @@ def grow(conninfo: str, rows: int) -> None:
             (rows,),
         )
         connection.execute("VACUUM ANALYZE")
-
-
-def configuration(
-    file: Path,
-    *,
-    database: PostgresSettings | None = None,
-    vault: VaultSettings | None = None,
-    store: DirectorySettings,
-    state: Path,
-) -> Path:
-    """Write a configuration file for the command, with the password beside it."""
-    lines = [f'[store]\ntype = "directory"\npath = "{store.path}"', f'[backup]\nstate_dir = "{state}"']
-    if database is not None:
-        conninfo = json.dumps(database.full_conninfo())
-        lines.append(f'[database]\nconninfo = {conninfo}\npg_dump = "{database.pg_dump}"\npsql = "{database.psql}"')
-    if vault is not None:
-        assert isinstance(vault.auth, TokenAuth)
-        lines.append(f'[vault]\naddress = "{vault.address}"')
-        lines += [
-            f'[[vault.roots]]\nprefix = "{each.prefix}"\nmount = "{each.mount}"\npath = "{each.path}"'
-            for each in vault.roots
-        ]
-        lines.append(f'[vault.auth]\nmethod = "token"\ntoken = "{vault.auth.token}"')
-    password = file.with_suffix(".password")
-    password.touch(mode=0o600)
-    password.write_text(PASSWORD + "\n")
-    lines.append(f'[password]\nfile = "{password}"')
-    file.touch(mode=0o600)
-    file.write_text("\n\n".join(lines) + "\n")
-    return file

@@ -1,18 +1,23 @@
-"""Everything at once, as a user sees it: both servers into one archive, and back into empty ones."""
+"""Everything at once, as a user sees it: both servers into one archive, and back into empty ones.
+
+Archives of both formats are made in turns, beside the same bare references; with format V2 it is the whole command.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from kleidia_backup import BackupReport, PostgresSettings, RestoreReport, VaultSettings, backup, restore
 
-from . import bare
+from . import bare, command
+from .configuration import PASSWORD
 from .measuring import Measure, timed
-from .system import PASSWORD, Sizes, System, placed, secret_bodies
+from .system import Sizes, System, placed, secret_bodies
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -21,8 +26,11 @@ def test_backup(measure: Measure, system: System, sizes: Sizes, *, short: bool) 
     """Both servers, against pg_dump alone and then a bare loop over the vault."""
     database, vault = system.database(sizes.keys, sizes.audit_rows), system.vault(sizes.keys)
 
-    def ours() -> BackupReport:
-        job = partial(backup, database=database, vault=vault, store=system.store(), password=PASSWORD)
+    source = system.configured(database=database, vault=vault, store=system.store())
+    reports: list[BackupReport] = []
+
+    def ours(**given: Any) -> BackupReport:
+        job = partial(backup, database=database, vault=vault, store=system.store(), password=PASSWORD, **given)
         return anyio.run(job)
 
     made: BackupReport = measure.race(
@@ -30,12 +38,15 @@ def test_backup(measure: Measure, system: System, sizes: Sizes, *, short: bool) 
         rounds=2 if short else 1,
         pg_dump=lambda: bare.pg_dump(database),
         loop=lambda: bare.read_vault(vault)[0],
+        v2=lambda: command.timed(source, "backup", "--format", "v2")[0],
+        function=lambda: reports.append(ours(format="v2")),
     )
-    assert made.secrets == len(secret_bodies(sizes.keys))
-    bare_times = measure.best("pg_dump") + measure.best("loop")
+    assert made.secrets == reports[-1].secrets == len(secret_bodies(sizes.keys))
     measure.line("backup_50000", measure.best(), sql_bytes=made.sql_bytes, secrets=made.secrets)
-    measure.line("backup_sum", measure.best() / bare_times, bare=bare_times, ours=measure.best())
+    measure.ratio("backup_sum", "pg_dump", "loop")
+    measure.ratio("backup_sum_v2", "pg_dump", "loop", ours="v2", function=measure.best("function"))
     measure.stages(made)
+    measure.stages(*reports[-1:])
     measure.judge()
 
 
@@ -48,30 +59,44 @@ def test_restore(measure: Measure, system: System, sizes: Sizes, tmp_path: Path,
     )
     plain, store = tmp_path / "dump.sql", system.store()
     bare.pg_dump(database, plain)
-    made = anyio.run(partial(backup, database=database, vault=vault, store=store, password=PASSWORD))
+    job = partial(backup, database=database, vault=vault, store=store, password=PASSWORD)
+    made, made_v2 = anyio.run(job), anyio.run(partial(job, format="v2"))
+    reports: list[RestoreReport] = []
 
     def loop() -> float:
         target = system.empty_vault()
         return bare.write_vault(target, placed(target, bodies))
 
-    def ours(into: PostgresSettings, mounts: VaultSettings) -> RestoreReport:
-        job = partial(restore, made.name, database=into, vault=mounts, store=store, password=PASSWORD)
+    def ours(into: PostgresSettings, mounts: VaultSettings, name: str = made.name) -> RestoreReport:
+        job = partial(restore, name, database=into, vault=mounts, store=store, password=PASSWORD)
         return anyio.run(partial(job, state=system.state()))
 
     with system.empty_databases() as empty:
+
+        def function() -> float:
+            into, mounts = empty(), system.empty_vault()
+            return timed(lambda: reports.append(ours(into, mounts, made_v2.name)))
+
+        def v2() -> float:
+            target = system.configured(database=empty(), vault=system.empty_vault(), store=store)
+            return command.timed(target, "restore", "--yes", made_v2.name)[0]
+
         back: RestoreReport = measure.race(
             ours,
             prepare=lambda: (empty(), system.empty_vault()),
             rounds=2 if short else 1,
             psql=lambda: timed(partial(bare.psql, empty(), plain)),
             loop=loop,
+            v2=v2,
+            function=function,
         )
-    assert back.written == len(bodies)
-    assert back.sql_bytes == made.sql_bytes
-    bare_times = measure.best("psql") + measure.best("loop")
+    assert back.written == reports[-1].written == len(bodies)
+    assert back.sql_bytes == reports[-1].sql_bytes == made.sql_bytes
     measure.line("restore_50000", measure.best(), sql_bytes=back.sql_bytes, secrets=back.written)
-    measure.line("restore_sum", measure.best() / bare_times, bare=bare_times, ours=measure.best())
+    measure.ratio("restore_sum", "psql", "loop")
+    measure.ratio("restore_sum_v2", "psql", "loop", ours="v2", function=measure.best("function"))
     measure.stages(back)
+    measure.stages(*reports[-1:])
     measure.judge()
 
 

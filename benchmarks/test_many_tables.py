@@ -15,7 +15,8 @@ import pytest
 
 from kleidia_backup import PostgresSettings, backup, restore
 
-from .system import PASSWORD, System
+from .configuration import PASSWORD
+from .system import System
 
 
 def text(database: PostgresSettings) -> str:

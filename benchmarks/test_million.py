@@ -16,8 +16,9 @@ import pytest
 from kleidia_backup import DirectorySettings, Root, TokenAuth, VaultSettings
 
 from . import command
+from .configuration import configuration
 from .measuring import Measure
-from .system import Sizes, configuration
+from .system import Sizes
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -46,8 +47,11 @@ def halves(vault: VaultSettings) -> tuple[float, float]:
     return 50 / (middle - times[0]), 49 / (times[-1] - middle)
 
 
-def run(directory: Path, count: int) -> dict[str, float]:
-    """Back up so many secrets and restore them: the peaks in MiB, the second half's rates by the first's."""
+def run(directory: Path, count: int, *given: str) -> dict[str, float]:
+    """Back up so many secrets, with such options, and restore them.
+
+    The peaks in MiB, and the second half's rates by the first's.
+    """
     directory.mkdir()
     (directory / "store").mkdir(mode=0o700)
     (directory / "state").mkdir(mode=0o700)
@@ -55,7 +59,7 @@ def run(directory: Path, count: int) -> dict[str, float]:
     found: dict[str, float] = {}
     with stand_in(count, "full") as vault:
         source = where(directory / "source.toml", vault=vault)
-        found["backup"], made = command.run(source, "backup", "--type", "vault")
+        found["backup"], made = command.run(source, "backup", "--type", "vault", *given)
         first, second = halves(vault)
         found["backup_rate"], found["backup_per_second"] = second / first, count / made["seconds"]["backup"]
     assert made["secrets"] == count
@@ -68,16 +72,17 @@ def run(directory: Path, count: int) -> dict[str, float]:
     return found
 
 
-def test_million(measure: Measure, sizes: Sizes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("end", "given"), [("", ()), ("_v2", ("--format", "v2"))], ids=["v1", "v2"])
+def test_million(measure: Measure, sizes: Sizes, tmp_path: Path, end: str, given: tuple[str, ...]) -> None:
     """Twenty times as many secrets (five times in the short form): the same memory, and no slower."""
     few, many = sizes.million
 
     def both() -> list[dict[str, float]]:
-        return [run(tmp_path / str(count), count) for count in (few, many)]
+        return [run(tmp_path / str(count), count, *given) for count in (few, many)]
 
     small, large = measure.race(both, rounds=1)
     for kind, name in (("backup", "million"), ("restore", "million_restore")):
         growth = large[kind] - small[kind]
-        measure.line(f"{name}_memory", growth, few=small[kind], many=large[kind], secrets=many)
-        measure.line(f"{name}_rate", large[f"{kind}_rate"], per_second=large[f"{kind}_per_second"])
+        measure.line(f"{name}_memory{end}", growth, few=small[kind], many=large[kind], secrets=many)
+        measure.line(f"{name}_rate{end}", large[f"{kind}_rate"], per_second=large[f"{kind}_per_second"])
     measure.judge()

@@ -27,8 +27,9 @@ import pytest
 
 from kleidia_backup import TokenAuth, VaultSettings
 
+from .configuration import configuration
 from .measuring import Measure
-from .system import Sizes, System, configuration, secret_bodies
+from .system import Sizes, System, secret_bodies
 
 CLIENTS = 200
 #: Seconds for which they ask before anything is measured.

@@ -10,8 +10,9 @@ import pytest
 from kleidia_backup import BackupReport, DirectorySettings, RestoreReport, VaultSettings, backup, restore
 
 from . import bare
+from .configuration import PASSWORD
 from .measuring import Measure
-from .system import PASSWORD, Sizes, System, placed, secret_bodies
+from .system import Sizes, System, placed, secret_bodies
 
 pytestmark = pytest.mark.timeout(1800)
 
