@@ -34,15 +34,22 @@ suite=trixie major=17 # the release of the Dockerfile's own base, and its Postgr
 work=$(mktemp -d)
 service=
 cleanup() {
-    [ -z "$service" ] || kill "$service" || true
-    "${podman[@]}" rm -af >/dev/null 2>&1 || true
-    "${podman[@]}" network prune -f >/dev/null 2>&1 || true
+    status=$?
+    set +e
+    [ -z "$service" ] || kill "$service"
+    "${podman[@]}" rm -af >/dev/null 2>&1
+    "${podman[@]}" network prune -f >/dev/null 2>&1
     # Who watched over commands inside of containers would stay for minutes.
     for each in /proc/[0-9]*; do
-        if tr '\0' ' ' 2>/dev/null <"$each/cmdline" | grep -q "conmon .*$work/"; then kill "${each#/proc/}" || true; fi
+        if tr '\0' ' ' 2>/dev/null <"$each/cmdline" | grep -q "conmon .*$work/"; then kill "${each#/proc/}"; fi
     done
-    umount "$work/store/overlay" 2>/dev/null || true
-    rm -rf "$work"
+    # The innermost mounts first. One that is still in use for a moment goes away when it is not.
+    awk -v below="$work/" 'index($2, below) == 1 { print $2 }' /proc/mounts | tac | while read -r each; do
+        umount "$each" 2>/dev/null || umount --lazy "$each"
+    done
+    rm -rf "$work" || { sleep 5 && rm -rf "$work"; }
+    # What is left of a directory says nothing of the image.
+    exit "$status"
 }
 podman=(podman --root "$work/store" --runroot "$work/run")
 trap cleanup EXIT

@@ -12,6 +12,7 @@ def s3_settings(bucket: Bucket, /, **changes: Any) -> S3Settings:
     """All that leads there, under the usual prefix, and what the caller has otherwise."""
     server = bucket.server
     usual: dict[str, Any] = {
+        "bucket": bucket.name,
         "endpoint": server.endpoint,
         "region": server.region,
         "prefix": "backups/",
@@ -19,4 +20,4 @@ def s3_settings(bucket: Bucket, /, **changes: Any) -> S3Settings:
         "secret_access_key": server.secret_key,
         "path_style": True,
     }
-    return S3Settings(bucket.name, **(usual | changes))
+    return S3Settings(**(usual | changes))
