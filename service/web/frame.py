@@ -70,7 +70,7 @@ class Viewpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame(Viewpoint):
-    """What every view shows; ``unfinished`` is said of a restore.
+    """What every view shows; ``unfinished`` are restores.
 
     ``targets`` are those that the caller may read, by their names, and ``view`` the one that another target is shown
     in when it is chosen. ``lock`` keeps the newest archive, where its store has such a thing.
@@ -86,7 +86,7 @@ class Frame(Viewpoint):
     targets: tuple[str, ...] = ()
     lock: Lock | None = None
     copies: str = ""
-    unfinished: str = ""
+    unfinished: beside.Unfinished | None = None
     banners: list[Banner] = field(default_factory=list)
     tab: str = ""
     view: str = ""

@@ -36,7 +36,7 @@ async def overview(
 @router.get("/switch")
 async def switch(
     request: Request,
-    caller: routes.Anybody,
+    _: routes.Anybody,
     target: Annotated[str, Query(max_length=200)],
     view: Literal["settings", "history", "restore", "audit"] = "history",
 ) -> Response:
