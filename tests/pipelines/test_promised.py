@@ -46,7 +46,7 @@ async def _archive(system: System, **options: Any) -> tuple[str, bytes]:
     made = await backup(
         **{"database": system.postgres, "vault": system.vault, "store": system.store, "password": PASSWORD} | options
     )
-    return made.name, (system.directory / made.name).read_bytes()  # noqa: ASYNC240 - a test may wait for the disk
+    return made.name, (system.directory / made.name).read_bytes()
 
 
 async def test_the_payload_is_the_promised_object(system: System) -> None:
