@@ -53,7 +53,7 @@ class Gate:
             for source, target, waits in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self._pump, args=(source, target, waits), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, waits: bool) -> None:  # noqa: FBT001 - of a thread
+    def _pump(self, source: socket.socket, target: socket.socket, waits: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_PIECE):
                 if waits:

@@ -149,8 +149,9 @@ secrets_path = "service"
         return int(self.rows("SELECT count(*) FROM users")[0][0])
 
     def secrets(self) -> dict[str, Any]:
-        """The application's, by their paths."""
-        return {path: self.kv.get(f"app/{path}") for path in self.kv.paths("app/")}
+        """The application's, by their paths; one that was removed can be brought back, and is not among them."""
+        found = {path.removeprefix("app/"): self.kv.get(path) for path in self.kv.paths("app/")}
+        return {path: value for path, value in found.items() if value is not None}
 
     def archives(self) -> list[str]:
         """The names of all objects in the store."""
