@@ -75,8 +75,8 @@ _NOTE = """
     ON CONFLICT DO NOTHING
 """
 _FORGET = "DELETE FROM kleidia_backup.missed_runs WHERE target = %s AND due < now() - make_interval(days => %s)"
-# Jobs are numbered as they are asked for, so the first one that is of no interest ends the reading: from the newest on, by
-# the index. One whose transaction took long may have a number that is a little too high: hence the day.
+# Jobs are numbered as they are asked for, so the first one that is too old ends the reading: from the newest on, by the
+# index. One whose transaction took long may have a number that is a little too high: hence the day.
 _COUNT = """
     WITH ended AS (
         SELECT coalesce(scheduled_for, created_at) AS at, kind, status, size,
