@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from ....pipeline.engine import MAX_CHUNK, in_thread, task_group
+from ...load.meter import transaction
 from ..server import process
 from ..server.connect import is_connection_failure, login_error
 from ..server.dump_errors import dump_error
@@ -72,8 +73,9 @@ class DumpRun:
         try:
             async with task_group() as tasks:
                 tasks.start_soon(said.drain, child.stderr)
-                await _copy(child.stdout.end, take, send)
-                status = await child.wait()
+                with transaction("shared"):  # it begins right away, and ends with it
+                    await _copy(child.stdout.end, take, send)
+                    status = await child.wait()
                 # A process that inherited its stderr may hold it open; its own output has arrived already.
                 tasks.cancel_scope.deadline = anyio.current_time() + process.POLITE
         finally:
