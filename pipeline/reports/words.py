@@ -83,7 +83,7 @@ def loads(load: Load) -> dict[str, str]:
             f"answered in {milliseconds(vault.p50_ms)} (median), {milliseconds(vault.p99_ms)} (99 %)"
         )
         if vault.slowed:
-            lines["load on vault"] += f"; lowered to {vault.least_at_once} at once while answers were slow"
+            lines["load on vault"] += f"; {vault.least_at_once} at once as answers became slower"
         if vault.refused:
             lines["load on vault"] += f"; {vault.refused:,} refused (429, 503), paused for {seconds(vault.paused)}"
     if (database := load.database) is not None:

@@ -14,8 +14,8 @@ class VaultLoad:
     Milliseconds include the network and, where this side is busy, the wait for it. ``p50_ms`` and ``p99_ms`` come from
     a histogram: each is at most ``resolution`` of itself too large. ``rate`` is requests a second between the first and
     the last, ``at_once`` the most that were under way together. ``refused`` were answered 429 or 503; ``paused`` are
-    the seconds in which none was sent because of them. ``slowed`` says how often the number at once was lowered because
-    answers became slow, ``least_at_once`` the lowest limit (equal to ``workers`` where it never was lower).
+    the seconds in which none was sent because of them. ``slowed`` says how often fewer were let under way because
+    answers became slower, ``least_at_once`` how few that were; None: it never was.
     """
 
     requests: int
@@ -27,7 +27,7 @@ class VaultLoad:
     refused: int = 0
     paused: float = 0.0
     slowed: int = 0
-    least_at_once: int = 0
+    least_at_once: int | None = None
     resolution: float = RESOLUTION
 
 

@@ -59,4 +59,4 @@ def _bucket(seconds: float) -> int:
 def _end(bucket: int) -> float:
     """The upper end of a bucket, in seconds."""
     doubling, part = divmod(bucket, _PARTS)
-    return SHORTEST * 2**doubling * (1 + (part + 1) / _PARTS)
+    return SHORTEST * (1 << doubling) * (1 + (part + 1) / _PARTS)

@@ -65,12 +65,12 @@ class Meter:
         if self.outer is not None:
             self.outer.paused(seconds)
 
-    def limited(self, at_once: int, *, slower: bool = False) -> None:
-        """So many may be under way together from now on; ``slower``: because answers became slow."""
-        self._slowed += slower
+    def slowed(self, at_once: int) -> None:
+        """Answers became slower: only so many may be under way together from now on."""
+        self._slowed += 1
         self._least = min(self._least or at_once, at_once)
         if self.outer is not None:
-            self.outer.limited(at_once, slower=slower)
+            self.outer.slowed(at_once)
 
     # PostgreSQL -----------------------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ class Meter:
             refused=self._refused,
             paused=self._paused,
             slowed=self._slowed,
-            least_at_once=self._least or self._at_once,
+            least_at_once=self._least or None,
         )
 
     def _database(self) -> DatabaseLoad | None:

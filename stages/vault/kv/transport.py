@@ -56,7 +56,12 @@ class Transport:
         self.requests = 0
         self._meter = meter()
         self.backoff = SharedBackoff(
-            settings.workers, budget=settings.start_budget, base=settings.retry_base, cap=settings.retry_cap
+            settings.workers,
+            budget=settings.start_budget,
+            base=settings.retry_base,
+            cap=settings.retry_cap,
+            adaptive=settings.adaptive,
+            max_rate=settings.max_rate,
         )
         self._address = settings.address
         self._base = URL(settings.address, encoded=True)
@@ -93,16 +98,19 @@ class Transport:
         """Send a request once. Raises what ``classify`` and ``disconnected`` raise."""
         self.requests += 1
         self._meter.begin()
-        begun, refused = monotonic(), False
+        began, under_way, refused = monotonic(), self.backoff.under_way, False
         try:
             result = await self._exchange(call, token)
-            refused = isinstance(result, Trouble) and result.kind == "busy"
+            if isinstance(result, Trouble):
+                refused = result.kind == "busy"
+            elif call.method == "GET":
+                self.backoff.answered("list" if call.query == LIST else "read", began=began, under_way=under_way)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as exc:
             return disconnected(self._address, exc)
         else:
             return result
         finally:
-            self._meter.end(monotonic() - begun, refused=refused)
+            self._meter.end(monotonic() - began, refused=refused)
 
     async def persist(self, exchange: Callable[[*Ts], Awaitable[T | Trouble]], *args: *Ts) -> T:
         """Repeat an exchange while it gives ``Trouble``, under the shared back-off.
