@@ -9,7 +9,7 @@ from .histogram import RESOLUTION
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VaultLoad:
-    """The requests to a vault, each attempt counted, from sending it to the last byte of its answer.
+    """The requests to a vault, from sending one to the last byte of its answer; each attempt counts, logins do not.
 
     Milliseconds include the network and, where this side is busy, the wait for it. ``p50_ms`` and ``p99_ms`` come from
     a histogram: each is at most ``resolution`` of itself too large. ``rate`` is requests a second between the first and
