@@ -27,6 +27,8 @@ POLICY = (
 
 #: htmx's status for: there is nothing more to ask for.
 ENDED = 286
+#: Filters that write amounts.
+_AMOUNTS = ("size", "number", "duration", "load")
 
 
 @cache
@@ -38,7 +40,18 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("size", "number", "duration", "ago", "phase", "cancelling", "can_be_cancelled", "state", "done"):
+    for name in (
+        "size",
+        "number",
+        "duration",
+        "ago",
+        "phase",
+        "cancelling",
+        "can_be_cancelled",
+        "state",
+        "done",
+        "load",
+    ):
         made.filters[name] = getattr(words, name)
     made.globals.update(icons=words.ICONS, kinds=words.KINDS, types=words.TYPES, actions=words.ACTIONS, utc=words.utc)
     return made
