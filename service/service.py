@@ -184,6 +184,7 @@ class Service:
             control=self._background,
             runs=CopyRuns(self._background, self.target),
             states=CopyStates(self._background, self.target),
+            verifications=Verifications(self._background, self.target),
             store=self.settings.store,
             tell=teller.copies,
         )
