@@ -5,12 +5,14 @@ Until then no other restore begins: nobody could tell any more what was there be
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..stages.errors import UnfinishedRestore
 from ..stages.load.meter import measured
 from ..stages.vault.undo.journal import Journal, dismiss, unfinished
+from ..stages.vault.undo.state import StateLook, look
 from .engine import in_thread
 from .job import Job, Logger
 from .reports.jobs import OnProgress, UndoReport
@@ -76,6 +78,11 @@ async def unfinished_restore(state: Path | None = None) -> UnfinishedRestore | N
     """The restore that ended in the middle, if there is one: no other may begin before it was undone or dismissed."""
     found = await in_thread(unfinished, state)
     return found.error() if found else None
+
+
+async def look_at_state(state: Path | None = None, *, mark: bool = False) -> StateLook:
+    """What there is in the state directory; ``mark`` gives it a name of its own there, if it has none."""
+    return await in_thread(partial(look, state, mark=mark))
 
 
 def _report(job: Job, journal: Journal, done: VaultUndoReport | None = None) -> UndoReport:

@@ -25,6 +25,9 @@ POLICY = (
 )
 
 
+#: Systems that are listed to choose from; of more the name is typed.
+_MOST_IN_A_LIST = 100
+
 #: htmx's status for: there is nothing more to ask for.
 ENDED = 286
 #: Filters that write amounts.
@@ -54,6 +57,7 @@ def _environment() -> jinja2.Environment:
     ):
         made.filters[name] = getattr(words, name)
     made.globals.update(icons=words.ICONS, kinds=words.KINDS, types=words.TYPES, actions=words.ACTIONS, utc=words.utc)
+    made.globals.update(most_in_a_list=_MOST_IN_A_LIST)
     return made
 
 

@@ -62,7 +62,7 @@ async def control(control_database: str) -> AsyncIterator[Control]:
             await connection.execute(
                 "TRUNCATE kleidia_backup.jobs, kleidia_backup.audit, kleidia_backup.settings,"
                 " kleidia_backup.schedules, kleidia_backup.limits, kleidia_backup.outbox, kleidia_backup.verifications,"
-                " kleidia_backup.inspections, kleidia_backup.missed_runs"
+                " kleidia_backup.inspections, kleidia_backup.missed_runs, kleidia_backup.unfinished_restores"
                 " RESTART IDENTITY"
             )
         yield opened
