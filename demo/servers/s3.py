@@ -20,12 +20,17 @@ _LISTENS = re.compile(r"Starting s3 server on \[(http://[0-9.:]+)/?\]")
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """Where an S3 answers, and with which key. Buckets are addressed by path."""
+    """Where an S3 answers, and with which key; ``ca_file`` is the PEM file of its CA, where it is no public one.
+
+    Buckets are addressed by path, unless ``path_style`` is False.
+    """
 
     endpoint: str
     access_key: str
     secret_key: str = field(repr=False)
     region: str = "us-east-1"
+    ca_file: str = ""
+    path_style: bool = True
 
     def client(self) -> Any:
         """A blocking client (botocore's) for setting things up and looking; ``close()`` it."""
@@ -37,8 +42,12 @@ class S3Server:
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
+            verify=self.ca_file or None,
             config=botocore.config.Config(
-                s3={"addressing_style": "path"}, retries={"total_max_attempts": 2, "mode": "standard"}
+                s3={"addressing_style": "path" if self.path_style else "virtual"},
+                retries={"total_max_attempts": 2, "mode": "standard"},
+                request_checksum_calculation="when_required",  # else some stores refuse each body
+                response_checksum_validation="when_required",
             ),
         )
 
@@ -51,23 +60,27 @@ class S3Server:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket, for setting things up and looking."""
+    """A bucket, for setting things up and looking. Only what has a name that begins with ``under`` is looked at."""
 
     server: S3Server
     name: str
+    under: str = ""
 
     def keys(self) -> list[str]:
         """The names of all objects, sorted."""
         with contextlib.closing(self.server.client()) as client:
-            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=self.under)
             return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
 
     def uploads(self) -> list[str]:
         """The object names of all unfinished uploads, sorted."""
+        return sorted(key for key, _ in self._uploads())
+
+    def _uploads(self) -> list[tuple[str, str]]:
         with contextlib.closing(self.server.client()) as client:
-            pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name)
+            pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=self.under)
             try:
-                return sorted(each["Key"] for page in pages for each in page.get("Uploads", []))
+                return [(each["Key"], each["UploadId"]) for page in pages for each in page.get("Uploads", [])]
             except client.exceptions.NoSuchUpload:  # rclone's answer when there are none
                 return []
 
@@ -76,8 +89,8 @@ class Bucket:
         with contextlib.closing(self.server.client()) as client:
             for key in self.keys():
                 client.delete_object(Bucket=self.name, Key=key)
-            for upload in client.list_multipart_uploads(Bucket=self.name).get("Uploads", []):
-                client.abort_multipart_upload(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
+            for key, upload in self._uploads():
+                client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload)
 
     def put(self, key: str, data: bytes) -> None:
         """Store an object."""
