@@ -15,7 +15,7 @@ from typing import Any
 from ...stages.errors import ConfigurationError
 from .processes import ServerProcess, start_process
 
-_LISTENS = re.compile(r"Starting s3 server on \[(http://[0-9.:]+)/?\]")
+_LISTENS = re.compile(r"Starting s3 server on \[(https?://[0-9.:]+)/?\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,17 @@ def binary() -> Path:
 
 
 def start_s3(
-    directory: Path, *, buffer_limit: str = "0", give_up: threading.Event | None = None
+    directory: Path,
+    *,
+    buffer_limit: str = "0",
+    certificate: tuple[Path, Path] | None = None,
+    give_up: threading.Event | None = None,
 ) -> tuple[S3Server, ServerProcess]:
     """Start an S3 server whose buckets are the folders of ``directory``/s3.
 
     Parts that come before their turn wait in the server's memory, up to ``buffer_limit`` (such as ``16Mi``; ``0`` for
-    no limit), after which it answers 503. Ours come before part 1.
+    no limit), after which it answers 503. Ours come before part 1. With the files of a ``certificate`` and of its key it
+    speaks TLS.
 
     Raises:
         ConfigurationError: the wheel is missing or the server did not start; with the end of its log.
@@ -142,9 +147,11 @@ def start_s3(
     buckets.mkdir(mode=0o700)
     limits = [f"--multipart-streaming-buffer-{what}={buffer_limit}" for what in ("limit", "total")]
     access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_hex(20)
+    speaks = ("--cert", certificate[0], "--key", certificate[1]) if certificate else ()
+    config = directory / "rclone.conf"
     process = start_process(
         "s3",
-        [binary(), "serve", "s3", "--addr", "127.0.0.1:0", "--config", directory / "rclone.conf", *limits, buckets],
+        [binary(), "serve", "s3", "--addr", "127.0.0.1:0", "--config", config, *speaks, *limits, buckets],
         directory=directory,
         # By the environment, not as --auth-key, where everybody could read it. rclone reads a list there, as CSV.
         env={"HOME": str(directory), "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},
