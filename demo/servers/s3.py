@@ -87,8 +87,10 @@ class Bucket:
     def empty(self) -> None:
         """Delete every object, and abort every upload."""
         with contextlib.closing(self.server.client()) as client:
-            for key in self.keys():
-                client.delete_object(Bucket=self.name, Key=key)
+            keys = self.keys()
+            for at in range(0, len(keys), 1000):
+                chosen = [{"Key": key} for key in keys[at : at + 1000]]
+                client.delete_objects(Bucket=self.name, Delete={"Objects": chosen, "Quiet": True})
             for key, upload in self._uploads():
                 client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload)
 
