@@ -17,7 +17,7 @@ from ...pipeline.reports.stopped import left_by
 from ...pipeline.restore import run_restore
 from ...pipeline.tables.restore import run_restore_tables
 from ...pipeline.undo import look_at_state
-from ...stages.errors import ConfigurationError, DatabaseError, KleidiaError
+from ...stages.errors import ConfigurationError, DatabaseError, KleidiaError, VaultThreshold
 from ..control.copies.runs import CopyRuns
 from .backing_up import backup_request
 from .completion import end_job
@@ -155,6 +155,8 @@ class Runner:
                 outcome.error, outcome.hint = exc.summary, self._next_step(exc)
                 if exc.said:  # a server's own text, which requests do not get to see
                     log.warning("what the server said", said=exc.said)
+                if isinstance(exc, VaultThreshold):
+                    _log_unwritten(log, exc.paths)
             except Exception as exc:
                 log.exception("job failed in a way nobody expected")
                 outcome.error = f"The job failed in a way nobody expected: {type(exc).__name__}."
@@ -211,7 +213,8 @@ class Runner:
             await self.places.begin(job, config.state)
             request = restore_request(job, config, store, password, first)
             made = await make_fresh(request, job.options)
-            outcome.report = await run_restore(request, running.update, log)
+            outcome.report = restored = await run_restore(request, running.update, log)
+            _log_unwritten(log, restored.failed)
         outcome.warnings += (*made, *outcome.report.warnings)
 
     async def _look(self, running: RunningJob, log: Any) -> Judged:
@@ -314,3 +317,9 @@ class Runner:
         if ended is not None:
             await self._verifications.insert(said.row(ended), connection)
         return ended
+
+
+def _log_unwritten(log: Any, paths: tuple[str, ...]) -> None:
+    """A line for each secret, in the words that are looked for (specification, OpenBao Secrets Partially Restored)."""
+    for path in paths:
+        log.warning("failed to write", path=path)
