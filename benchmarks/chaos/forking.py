@@ -1,0 +1,113 @@
+"""The command in forks of one process: ``python -m benchmarks.chaos.forking``, which has imported everything already.
+
+A kill at a random moment of a command of its own would strike the interpreter's start more often than not. Each fork
+is what a shell would have started: a process group of its own, its own directory for temporary files, its own output.
+What only takes time is shorter: keys are derived quickly, and parts of an upload may be small.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tests.faults.site import quick_key, quick_keys
+
+from kleidia_backup.cli import main as command
+from kleidia_backup.commands.arguments.functions import COMMANDS
+from kleidia_backup.stages.stores.directory.store import DirectoryStore
+from kleidia_backup.stages.stores.s3.store import S3Store
+
+#: What commands import where they need it. ``commands`` themselves are in ``COMMANDS``.
+_LATER = (
+    "commands.invocation",
+    "demo.scratch",
+    "pipeline.backup",
+    "pipeline.restore",
+    "pipeline.undo",
+    "pipeline.drill",
+    "pipeline.archives.v1",
+    "pipeline.archives.v2",
+    "pipeline.archives.rewrap",
+    "pipeline.drills.configured",
+    "pipeline.parts.database",
+    "pipeline.parts.database_target",
+    "pipeline.parts.vault",
+    "pipeline.parts.undoing",
+    "stages.pg.dump",
+    "stages.pg.session",
+    "stages.vault.sink",
+    "stages.vault.source",
+    "stages.vault.undo.undo",
+    "stages.stores.s3.client",
+)
+#: Where, and what stands there instead: functions that take time, and limits that no setting changes.
+_QUICK: tuple[tuple[str, str, object], ...] = (
+    ("pipeline.archives.v1", "derive_key", quick_key),
+    ("formats.v2.keys.slots", "_derive", quick_keys),
+    ("stages.stores.s3.settings", "SMALLEST_PART", 1),
+    ("stages.vault.undo.undo", "LATE_ARRIVAL", 0.2),
+)
+_USED = ("backup", "restore", "verify", "drill", "rewrap", "list", "retention")
+
+
+def hurry() -> None:
+    """Spend no time on what random kills are not about; for good, in this process."""
+    for module, name, value in _QUICK:
+        setattr(import_module(f"kleidia_backup.{module}"), name, value)
+
+
+def age() -> None:
+    """Let what an interrupted upload left be old enough to be removed, which takes a day."""
+    for store in (S3Store, DirectoryStore):
+        older: Callable[[Any, timedelta], Any] = store.abort_stale
+        setattr(store, "abort_stale", lambda self, _, older=older: older(self, timedelta(0)))  # noqa: B010
+
+
+def child(asked: dict[str, Any]) -> None:
+    """Become the command; does not return."""
+    status = 70
+    try:
+        os.setpgid(0, 0)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(asked[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.environ.update(asked["environment"])
+        if asked["aged"]:
+            age()
+        status = command(asked["arguments"])
+    except SystemExit as exc:
+        status = int(exc.code or 0)
+    except BaseException:  # noqa: BLE001 - a fork that went on would serve requests too
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    """One command after another: a line of JSON asks for it, its process id and its exit status are answered."""
+    for name in _USED:
+        import_module(f"kleidia_backup.commands.{COMMANDS[name][0]}")
+    for name in _LATER:
+        import_module(f"kleidia_backup.{name}")
+    hurry()
+    print(Path.cwd(), flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            child(asked)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
