@@ -93,6 +93,7 @@ class Commands:
             "arguments": ["--config", str(configuration), "--json", "--quiet", *arguments],
             "environment": {"TMPDIR": str(self.temporary)},
             "aged": aged,
+            "modules": str(self._output[0].with_name("modules")),
             "stdout": str(self._output[0]),
             "stderr": str(self._output[1]),
         }

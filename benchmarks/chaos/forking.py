@@ -1,4 +1,5 @@
-"""The command in forks of one process: ``python -m benchmarks.chaos.forking``, which has imported everything already.
+"""The command in forks of one process: ``python -m benchmarks.chaos.forking``, which has imported already what
+earlier ones needed.
 
 A kill at a random moment of a command of its own would strike the interpreter's start more often than not. Each fork
 is what a shell would have started: a process group of its own, its own directory for temporary files, its own output.
@@ -7,11 +8,14 @@ What only takes time is shorter: keys are derived quickly, and parts of an uploa
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -22,31 +26,10 @@ from tests.faults.site import quick_key, quick_keys
 from kleidia_backup.cli import main as command
 from kleidia_backup.commands.arguments.functions import COMMANDS
 from kleidia_backup.stages.stores.directory.store import DirectoryStore
+from kleidia_backup.stages.stores.s3.client import open_client
+from kleidia_backup.stages.stores.s3.settings import S3Settings
 from kleidia_backup.stages.stores.s3.store import S3Store
 
-#: What commands import where they need it. ``commands`` themselves are in ``COMMANDS``.
-_LATER = (
-    "commands.invocation",
-    "demo.scratch",
-    "pipeline.backup",
-    "pipeline.restore",
-    "pipeline.undo",
-    "pipeline.drill",
-    "pipeline.archives.v1",
-    "pipeline.archives.v2",
-    "pipeline.archives.rewrap",
-    "pipeline.drills.configured",
-    "pipeline.parts.database",
-    "pipeline.parts.database_target",
-    "pipeline.parts.vault",
-    "pipeline.parts.undoing",
-    "stages.pg.dump",
-    "stages.pg.session",
-    "stages.vault.sink",
-    "stages.vault.source",
-    "stages.vault.undo.undo",
-    "stages.stores.s3.client",
-)
 #: Where, and what stands there instead: functions that take time, and limits that no setting changes.
 _QUICK: tuple[tuple[str, str, object], ...] = (
     ("pipeline.archives.v1", "derive_key", quick_key),
@@ -87,18 +70,35 @@ def child(asked: dict[str, Any]) -> None:
     except BaseException:  # noqa: BLE001 - a fork that went on would serve requests too
         traceback.print_exc()
     finally:
+        Path(asked["modules"]).write_text("\n".join(list(sys.modules)), encoding="utf-8")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+async def read_s3() -> None:
+    """Read the description of S3, which takes longer than all else that these commands do, for all of them."""
+    async with open_client(S3Settings("none", access_key_id="none", secret_access_key="none")):
+        pass
+
+
+def imported(modules: Path) -> None:
+    """Import what a command imported, so that the next one need not."""
+    if modules.exists():
+        for name in modules.read_text(encoding="utf-8").split():
+            if name not in sys.modules and not name.startswith("_"):
+                with suppress(ImportError):
+                    import_module(name)
+        modules.unlink()
 
 
 def main() -> None:
     """One command after another: a line of JSON asks for it, its process id and its exit status are answered."""
     for name in _USED:
         import_module(f"kleidia_backup.commands.{COMMANDS[name][0]}")
-    for name in _LATER:
-        import_module(f"kleidia_backup.{name}")
     hurry()
+    asyncio.run(read_s3())
+    assert threading.active_count() == 1, "a fork would take none of them along"
     print(Path.cwd(), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
@@ -107,6 +107,7 @@ def main() -> None:
             child(asked)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        imported(Path(asked["modules"]))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def nothing_left(place: Place, store: Store) -> None:
         "temporary files": temporary_files(place),
         "unfinished uploads": place.unfinished(store),
         "files of a state": [name for name in _names(place.state) if name not in {"restore.lock", "drills"}],
-        "files of reports": [name for name in _names(place.state / "drills") if not name.endswith((".json", ".html"))],
+        "files of reports": [name for name in _names(place.state / "drills") if not name.endswith((".json", ".html", ".lock"))],
         "scratch databases": scratch_databases(place),
         "scratch mounts": scratch_mounts(place),
     }

@@ -74,9 +74,9 @@ class Place:
         """The store that is a directory."""
         return self.directory / "store"
 
-    def configuration(self, store: Store, *, password: str = PASSWORD, postgres_port: int | None = None) -> Path:
-        """A configuration for the command."""
-        site, database = self.site, self.site.database.settings(postgres_port)
+    def configuration(self, store: Store, *, password: str = PASSWORD, vault: str = "") -> Path:
+        """A configuration for the command; ``vault`` is an address of it other than its own."""
+        site, database = self.site, self.site.database.settings()
         if store == "s3":
             server = site.bucket.server
             where = {
@@ -92,7 +92,7 @@ class Place:
         roots = [("", site.application.path, "kleidia"), ("yubikeys/", site.yubikeys.path, "")]
         sections: dict[str, dict[str, Any]] = {
             "database": {"conninfo": database.full_conninfo(), "pg_dump": database.pg_dump},
-            "vault": {"address": site.vault.address},
+            "vault": {"address": vault or site.vault.address},
             "vault.auth": {"token": site.vault.root_token},
             "store": where | {"prefix": PREFIX},
             "backup": {"state_dir": str(self.state), "part_size": PART if store == "s3" else 64 * 1024},
@@ -104,7 +104,7 @@ class Place:
             lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
         for prefix, mount, folder in roots:
             lines += ["[[vault.roots]]", f'prefix = "{prefix}"', f'mount = "{mount}"', f'path = "{folder}"']
-        return self._file(f"{store}-{password}-{postgres_port}.toml", "\n".join(lines) + "\n")
+        return self._file(f"{store}-{password}-{bool(vault)}.toml", "\n".join(lines) + "\n")
 
     def secret_file(self, password: str) -> Path:
         """A file with a password."""
