@@ -16,6 +16,8 @@ _SESSIONS = """
 SELECT pid, application_name, query FROM pg_stat_activity
 WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
+#: Whoever is in a scratch database: a killed drill's statement that the server still runs, or a worker of its own.
+_SCRATCH = "SELECT pid, datname, backend_type FROM pg_stat_activity WHERE datname LIKE 'kleidia_scratch_%'"
 _LOCKS = """
 SELECT locktype, objid, pid FROM pg_locks JOIN pg_database d ON d.oid = database
 WHERE locktype = 'advisory' AND datname = %s AND pid <> pg_backend_pid()
@@ -33,6 +35,7 @@ def processes_ended(place: Place) -> None:
     _wait("processes", ours)
     look, name = place.site.database.look, place.site.database.name
     _wait("sessions", lambda: look.execute(_SESSIONS, (name,)).fetchall())
+    _wait("sessions of scratch databases", lambda: look.execute(_SCRATCH).fetchall())
     _wait("advisory locks", lambda: look.execute(_LOCKS, (name,)).fetchall())
 
 
@@ -59,7 +62,9 @@ def nothing_left(place: Place, store: Store) -> None:
         "temporary files": temporary_files(place),
         "unfinished uploads": place.unfinished(store),
         "files of a state": [name for name in _names(place.state) if name not in {"restore.lock", "drills"}],
-        "files of reports": [name for name in _names(place.state / "drills") if not name.endswith((".json", ".html", ".lock"))],
+        "files of reports": [
+            name for name in _names(place.state / "drills") if not name.endswith((".json", ".html", ".lock"))
+        ],
         "scratch databases": scratch_databases(place),
         "scratch mounts": scratch_mounts(place),
     }

@@ -269,5 +269,3 @@ def _content(made: Place) -> tuple[list[str], Any]:
 
 def _everything(site: Site) -> dict[str, Any]:
     return {"database": site.database.settings(), "vault": site.vault_settings(), "password": PASSWORD}
-
-
