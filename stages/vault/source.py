@@ -18,6 +18,7 @@ from ..errors import ConfigurationError, Right, VaultForbidden, VaultUnreadable
 from ..words import VAULT, count
 from .kv.answers import Absent, Deleted, Found, Names, Oversize, ReadResult, Refused
 from .kv.client import SMALL, VaultClient
+from .kv.identity import may_be_behind
 from .kv.roots import Root, check_roots, owner, owns, unusable
 from .kv.values import Values
 from .reports import SERVER_STRINGS, ReadReport, some
@@ -100,6 +101,7 @@ class VaultSource:
                     workers.start_soon(self._work, out)
             if seen == self.report.seen:
                 self.report.empty_roots.append(str(root))
+        self.report.behind = await may_be_behind(self._client)
         await self._check_unreadable()
 
     async def _check_unreadable(self) -> None:
