@@ -29,6 +29,12 @@ async def version_of(client: VaultClient) -> str:
     return (await _status(client)).version
 
 
+async def identity_of(client: VaultClient) -> tuple[str, str]:
+    """Both, in this order, by one request."""
+    status = await _status(client)
+    return status.cluster_id, status.version
+
+
 async def _status(client: VaultClient) -> _Status:
     try:
         answer = await client.request(Call("GET", "sys/seal-status"))
