@@ -170,6 +170,7 @@ async def _run(
         format=request.format,
         warnings=tuple(warning for part in parts for warning in part.warnings()),
         seconds=job.finish(),
+        load=job.meter.load(),
         stages=snapshot.stages,
         **parts.fields(lambda part: part.report()),
     )

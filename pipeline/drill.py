@@ -105,8 +105,9 @@ async def drill(
 
 async def run_drill(request: DrillRequest, on_progress: OnProgress = None, log: Logger | None = None) -> DrillReport:
     """As ``drill``, for what is asked in one piece."""
-    state = DrillState(request, await _find(request))
-    work = _Drill(request, state, Job(on_progress, log), on_progress, log)
+    job = Job(on_progress, log)
+    state = DrillState(request, await _find(request), job.meter)
+    work = _Drill(request, state, job, on_progress, log)
     try:
         await within(request.timeout, work.run, work.job)
     except anyio.get_cancelled_exc_class():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...stages.errors import VaultForbidden
@@ -125,7 +126,7 @@ class VaultRestore(RestorePart["Secret"]):
     _back: BringBack
 
     def __init__(self, settings: VaultSettings, request: RestoreRequest) -> None:
-        self._settings = settings
+        self._settings = replace(settings, adaptive=False)  # who restores has nobody to wait for
         self._prune, self._state = request.prune, request.state
         self._known = PathSet()  # the archive's paths, for a prune
         self._seen: set[str] = set()  # the prefixes of the roots of which the archive has secrets

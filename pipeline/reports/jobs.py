@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from ...stages.load.figures import NO_LOAD, Load
+
 if TYPE_CHECKING:
     from ...formats.facts import BackupType, Facts
     from ...stages.vault.incremental.outcome import Incremental
@@ -106,6 +108,7 @@ class BackupReport:
     left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    load: Load = NO_LOAD
     stages: tuple[StageSnapshot, ...] = ()
 
 
@@ -126,6 +129,7 @@ class VerifyReport:
     signer: str = ""
     trusted: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    load: Load = NO_LOAD
     stages: tuple[StageSnapshot, ...] = ()
 
 
@@ -148,6 +152,7 @@ class UndoReport:
     left: tuple[tuple[str, str], ...] = ()
     journal: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    load: Load = NO_LOAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,4 +190,5 @@ class RestoreReport:
     into: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    load: Load = NO_LOAD
     stages: tuple[StageSnapshot, ...] = ()

@@ -59,7 +59,7 @@ _CALLS = {
     "POST /settings/retention": "GET /retention/preview",
 }
 #: Shown to whoever has a role on any target, as GET /api/targets; and to everybody.
-_ANYBODY = {"GET /", "GET /targets"}
+_ANYBODY = {"GET /", "GET /targets", "GET /switch"}
 _PUBLIC = {"GET /login/token", "POST /login/token", "GET /static/{name}"}
 
 
