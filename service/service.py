@@ -199,8 +199,9 @@ class Service:
             await self.begin()
             await self.chain.try_to_begin()
             await self.copier.register()
-            await self.reaper.sweep()  # before this replica takes a job
             await stack.enter_async_context(self.queue)
+            await self.reaper.sweep()  # before this replica takes a job
+            self.queue.begin()
             await stack.enter_async_context(every("reaper", intervals.reap, self.reaper.sweep))
             await stack.enter_async_context(every("audit", CHAIN, self.chain.begin))
             await stack.enter_async_context(every("ticker", intervals.tick, self.ticker.tick))

@@ -106,8 +106,9 @@ class SeveralTargets:
             await stack.enter_async_context(shared.background)
             stack.push_async_callback(self._end_inspections)
             await self._queue.move()
-            await self.sweep()  # before this replica takes a job
             await stack.enter_async_context(shared.queue)
+            await self.sweep()  # before this replica takes a job
+            shared.queue.begin()
             await stack.enter_async_context(every("reaper", intervals.reap, self.sweep))
             await stack.enter_async_context(every("ticker", intervals.tick, self.tick))
             await stack.enter_async_context(every("notifier", intervals.tick, self.tell))
