@@ -86,7 +86,7 @@ class OneTarget:
 
 
 class Queue:
-    """The jobs of one target, or of several. Entered, it takes jobs in and out; from ``begin`` on this process runs them.
+    """The jobs of one target, or of several. Entered, it takes them in and out; from ``begin`` on they are run here.
 
     Between the two comes the first sweep: what a dead replica left in the queue is taken out before a job is run.
 
