@@ -114,7 +114,12 @@ async def test_what_a_policy_demands(broken_moto: Broken) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"server_side_encryption": "AES128"}, {"kms_key_id": "k"}, {"tags": ("a=1", "a=2")}, {"tags": ("nothing",)}],
+    [
+        {"server_side_encryption": "AES128"},
+        {"kms_key_id": "k", "server_side_encryption": "AES256"},
+        {"tags": ("a=1", "a=2")},
+        {"tags": ("nothing",)},
+    ],
 )
 def test_what_cannot_be_demanded(fields: dict[str, object]) -> None:
     """Refused when the settings are made."""
