@@ -22,7 +22,7 @@ from .test_s3_faults import DATA, NAME, SLOW_DOWN, pauses, read, upload
 __all__ = ["pauses"]
 
 if TYPE_CHECKING:
-    from kleidia_backup.demo.servers.s3 import Bucket
+    pass
 
 pytestmark = pytest.mark.anyio
 
