@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ...pipeline.copies.sync import sync_copies
+from ...pipeline.copies.sync import by_full_names, sync_copies
 from ...pipeline.reports import words
 from ...stages.errors import ConfigurationError, KleidiaError
 from ..console import tables
 from ..console.exit_codes import WARNINGS
+from ..records.recorded import proven_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +33,7 @@ def copies(invocation: Invocation) -> int:
             copies,
             new_slots=given.new_slots,
             dry_run=dry_run,
+            proven=by_full_names(partial(proven_of, invocation), invocation.present_store.prefix),
             on_progress=on_progress,
             log=invocation.terminal.log(),
             timeout=invocation.limits.job_timeout,

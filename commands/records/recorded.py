@@ -9,9 +9,10 @@ from ...config.drills.reports import drill_settings, reports_directory
 from ...pipeline.archives.listing import Known
 from ...pipeline.drills.proven import proven
 from ...stages.errors import DatabaseError
+from .history import configured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ...pipeline.archives.listing import ArchiveInfo
     from ...pipeline.drills.proven import Proof
@@ -27,7 +28,7 @@ async def with_records(invocation: Invocation, archives: Sequence[ArchiveInfo]) 
     config = invocation.config
     proofs = proven(reports_directory(drill_settings(config), invocation.limits.state))
     rows: dict[str, Recorded] = {}
-    if "service" in config.sections:
+    if configured(config):
         from ...config.service_build import control_of
         from ...service.control.proofs.records import look_up
 
@@ -36,6 +37,22 @@ async def with_records(invocation: Invocation, archives: Sequence[ArchiveInfo]) 
         except DatabaseError as exc:
             invocation.terminal.warn(f"{exc.message} {exc.hint}")
     return [replace(info, known=_known(info, rows.get(info.name), proofs.get(info.name))) for info in archives]
+
+
+async def proven_of(invocation: Invocation, names: Collection[str]) -> frozenset[str]:
+    """Which of these archives, by their full names, a drill brought back: by reports on this machine, and the tables.
+
+    Raises ``ConfigurationError`` and ``DatabaseError``.
+    """
+    config = invocation.config
+    proofs = proven(reports_directory(drill_settings(config), invocation.limits.state))
+    reported = frozenset(names) & proofs.keys()
+    if not configured(config):
+        return reported
+    from ...config.service_build import control_of
+    from ...service.control.proofs.records import look_up_proven
+
+    return reported | await look_up_proven(*control_of(config), names)
 
 
 def _known(info: ArchiveInfo, row: Recorded | None, proof: Proof | None) -> Known:

@@ -5,7 +5,7 @@ Every step can be done again: a run that was killed leaves what the next one goe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 #: After how long an unfinished copy that nobody goes on with is removed.
 STALE = timedelta(days=7)
+
+
+#: Which of these archives, by names without the prefix, a drill brought back.
+ProvenNames = Callable[[Collection[str]], Awaitable[Collection[str]]]
 
 
 class Watcher(Protocol):
@@ -78,6 +82,7 @@ async def sync_copies(
     new_slots: bool = False,
     dry_run: bool = False,
     watcher: Watcher | None = None,
+    proven: ProvenNames | None = None,
     on_progress: OnProgress = None,
     log: Logger | None = None,
     timeout: float = JOB_TIMEOUT,  # noqa: ASYNC109 - a limit for each archive, with an error of its own
@@ -85,9 +90,10 @@ async def sync_copies(
     """Fill each of the copies from ``store``, one after the other; of a dry run, what would be done.
 
     ``only`` names one archive, without the prefix: nothing else is copied, and nothing is deleted.
-    ``new_slots``: key slots that differ were changed by ``rewrap``, and the copies get them too. ``timeout`` is seconds
-    for one archive. What is wrong with a copy is in its report; raises the ``StoreError`` tree when the first
-    store cannot be listed, and what ``watcher`` raises.
+    ``new_slots``: key slots that differ were changed by ``rewrap``, and the copies get them too. ``proven`` knows what
+    drills have said; the newest that one brought back is kept. While it cannot be asked, nothing is deleted, which is a
+    warning. ``timeout`` is seconds for one archive. What is wrong with a copy is in its report; raises the
+    ``StoreError`` tree when the first store cannot be listed, and what ``watcher`` raises.
     """
     reports = []
     async with store.open() as first:
@@ -102,6 +108,7 @@ async def sync_copies(
                 new_slots,
                 dry_run,
                 watcher,
+                proven,
                 on_progress,
                 log,
                 timeout,
@@ -120,6 +127,7 @@ class _Run:
     new_slots: bool
     dry_run: bool
     watcher: Watcher | None
+    ask_proven: ProvenNames | None
     on_progress: OnProgress
     log: Logger | None
     timeout: float
@@ -129,6 +137,8 @@ class _Run:
     deleted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    proven: Collection[str] = ()
+    unknown: bool = False
 
     @property
     def listed(self) -> Mapping[str, ObjectInfo]:
@@ -136,8 +146,9 @@ class _Run:
 
     async def report(self) -> CopyReport:
         error = hint = ""
+        await self._ask(self.listed)
         if self.watcher is not None:
-            old = given_up(self.listed, self.copy.rules, self.now, self.first_listed.pinned)
+            old = self._given_up(self.listed, self.first_listed.pinned)
             await self.watcher.listed({name: info for name, info in self.listed.items() if name not in old})
         try:
             if (self.copy.store.place, self.copy.store.prefix) == self.place:
@@ -166,7 +177,8 @@ class _Run:
     async def _fill(self, store: ObjectStore) -> None:
         sides = await look(self.listed, store, self.copy.name)
         pinned = self.first_listed.pinned | sides.pinned
-        old = given_up({*sides.first, *sides.there}, self.copy.rules, self.now, pinned)
+        await self._ask(names := {*sides.first, *sides.there})
+        old = self._given_up(names, pinned)
         wanted = [name for name in self.listed if name not in old]
         wanted.sort(key=lambda name: (self.listed[name].modified, name), reverse=True)
         self.states = {name: sides.states[name] for name in wanted}
@@ -174,9 +186,25 @@ class _Run:
             if self.states[name].state != "ok" and self.only in {None, name}:
                 await self._one(store, name)
         if self.only is None:
-            await self._prune(store, sides, old)
+            if not self.unknown:
+                await self._prune(store, sides, old)
             if not self.dry_run:  # only now: whatever can be gone on with was
                 await store.abort_stale(STALE)
+
+    async def _ask(self, names: Collection[str]) -> None:
+        """Learn which of these a drill brought back."""
+        if self.ask_proven is None or self.unknown:
+            return
+        try:
+            self.proven = await self.ask_proven(names)
+        except KleidiaError as exc:
+            self.unknown = True
+            self.warnings.append(
+                f"Nothing is deleted in {self.copy.name}, for nobody can say which archives are proven: {exc.message}"
+            )
+
+    def _given_up(self, names: Iterable[str], pinned: Collection[str]) -> frozenset[str]:
+        return given_up(names, self.copy.rules, self.now, pinned, self.proven)
 
     async def _one(self, store: ObjectStore, name: str) -> None:
         if self.dry_run:
@@ -216,7 +244,7 @@ class _Run:
         good = {name for name, each in states.items() if each.state == "ok"} | {*self.copied}
         good |= sides.known & (sides.there.keys() - sides.first.keys())  # nothing is left to compare them with
         pinned = self.first_listed.pinned | sides.pinned
-        for name in sorted({*old} & given_up(good, self.copy.rules, self.now, pinned)):
+        for name in sorted({*old} & self._given_up(good, pinned)):
             if name not in sides.there or name not in sides.known:
                 continue
             if not self.dry_run:
@@ -232,6 +260,15 @@ class _Run:
                     self.warnings.append(f"{name} is too old for {self.copy.name} and was not deleted: {exc.message}")
                     continue
             self.deleted.append(name)
+
+
+def by_full_names(ask: ProvenNames, prefix: str) -> ProvenNames:
+    """For who knows archives by their full names."""
+
+    async def asked(names: Collection[str]) -> Collection[str]:
+        return {name.removeprefix(prefix) for name in await ask([prefix + each for each in names])}
+
+    return asked
 
 
 def lag_of(states: Collection[CopyState], listed: Mapping[str, ObjectInfo], now: datetime) -> float:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from kleidia_backup.pipeline.copies import one
 from kleidia_backup.pipeline.copies.deleting import delete_copies
 from kleidia_backup.pipeline.copies.settings import Copy
 from kleidia_backup.pipeline.copies.sync import CopyReport, sync_copies
+from kleidia_backup.stages.errors import DatabaseError
 from kleidia_backup.stages.stores.base import ObjectInfo, StoreSettings
 from kleidia_backup.stages.stores.directory.store import DirectoryStore
 
@@ -153,6 +154,32 @@ async def test_a_copy_has_a_retention_of_its_own(system: System, tmp_path: Path)
     found = sorted(each.name for each in there.path.iterdir())
     years = ("backup-vault-20190101-000000.enc", "backup-vault-20220101-000000.enc", path.name)
     assert found == [*years, "copies"]
+
+
+async def test_a_copy_keeps_the_newest_that_a_drill_proved(system: System, tmp_path: Path) -> None:
+    """However old it is, also when it is gone elsewhere; while nobody can say which that is, nothing is deleted."""
+    (tmp_path / "offsite").mkdir()
+    there = DirectorySettings(tmp_path / "offsite")
+    path = await large(system)
+    names = [f"backup-vault-{year}0101-000000.enc" for year in (2020, 2021, 2022, 2023)]
+    for name in names:
+        (path.parent / name).write_bytes(path.read_bytes()[: 70 * 1024])
+    assert (await sync(system, copy_to(there))).ok
+    (path.parent / names[1]).unlink()
+    rules = copy_to(there, retention_days=30, keep_at_least=1)
+
+    async def away(_: Collection[str]) -> Collection[str]:
+        raise DatabaseError("The records do not answer.")
+
+    async def drilled(asked: Collection[str]) -> Collection[str]:
+        assert {*asked} <= {*names, path.name}
+        return {*names[:2]} & {*asked}
+
+    report = await sync(system, rules, proven=away)
+    assert (report.deleted, report.ok, len(report.warnings)) == ((), True, 1)
+    assert "The records do not answer." in report.warnings[0]
+    assert (await sync(system, rules, proven=drilled)).deleted == (names[0], *names[2:])
+    assert (there.path / names[1]).exists()
 
 
 async def test_what_could_not_be_copied_keeps_no_other_from_staying(system: System, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from kleidia_backup.formats.facts import Facts
 from kleidia_backup.pipeline.drills.asked import DrillCheck
 from kleidia_backup.pipeline.drills.configured import on_servers
 from kleidia_backup.service.control.jobs import Job, Kind
+from kleidia_backup.service.control.proofs.records import look_up_proven
 from kleidia_backup.service.service import Service
 
 from .asking import admin_of, ended
@@ -74,7 +75,11 @@ async def audited(api: httpx.AsyncClient) -> list[str]:
 
 @pytest.mark.parametrize("archive_format", ["v1", pytest.param("v2", marks=pytest.mark.thorough)])
 async def test_what_they_say_is_seen_and_holds_for_that_archive_alone(
-    api: httpx.AsyncClient, configuration: Path, store_directory: Path, archive_format: str
+    api: httpx.AsyncClient,
+    service_settings: ServiceSettings,
+    configuration: Path,
+    store_directory: Path,
+    archive_format: str,
 ) -> None:
     """Verified, proven; then a byte is changed: neither counts any more, and both jobs find it."""
     backup = await run(api, "trigger", format=archive_format)
@@ -119,6 +124,8 @@ async def test_what_they_say_is_seen_and_holds_for_that_archive_alone(
     known = await _listed_by_the_command(configuration)
     assert (known["proven"], known["verified"]) == (archive["proven"], archive["verified"])
     assert known["duration"] > 0
+    asked = (service_settings.control, "app", [backup["archive"], "backups/no-such.enc"])
+    assert await look_up_proven(*asked) == {backup["archive"]}
 
     unknown = await run(api, "verify", password="canary-wrong-password")
     assert (unknown["status"], unknown["report"]["verdict"]) == ("failed", "inconclusive")
@@ -140,6 +147,7 @@ async def test_what_they_say_is_seen_and_holds_for_that_archive_alone(
     assert (failed["status"], failed["report"]["verdict"]) == ("failed", "failed")
     archive = await listed(api)
     assert [archive[name] for name in ("verified", "proven", "verdict")] == [None, None, "failed"]
+    assert await look_up_proven(*asked) == frozenset()
     assert await audited(api) == [
         "verify.completed",
         "drill.completed",

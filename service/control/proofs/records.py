@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -16,10 +16,12 @@ from ....stages.stores.base import ObjectInfo
 from ..migrate import TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from ....pipeline.archives.listing import ArchiveInfo
     from ....stages.pg.server.settings import PostgresSettings
+
+T = TypeVar("T")
 
 #: Seconds in which the database answers a command that only lists.
 _PATIENCE = 5
@@ -91,11 +93,32 @@ def _after(said: Mapping[str, Any]) -> dict[str, Any]:
     return changes | {"verified": at} | ({"proven": at} if verdict == "proven" else {})
 
 
+async def proven_names(connection: psycopg.AsyncConnection[Any], target: str, names: Collection[str]) -> frozenset[str]:
+    """Of these archives, those of which the last verdict of a drill was that they came back. Raises psycopg's errors.
+
+    By the full name alone: of a copy, and of an archive whose key slots were changed since, nothing else is known.
+    """
+    cursor = await connection.execute(_PROVEN, (target, [*names]))
+    return frozenset(name for name, verdict in await cursor.fetchall() if verdict == "proven")
+
+
 async def look_up(settings: PostgresSettings, target: str, archives: Sequence[ArchiveInfo]) -> dict[str, Recorded]:
     """As ``recorded``, for who is no service: the tables are neither made nor brought up to date.
 
     Nothing where there are none. Raises ``DatabaseError``.
     """
+    found = await _read(settings, lambda connection: recorded(connection, target, archives))
+    return {} if found is None else found
+
+
+async def look_up_proven(settings: PostgresSettings, target: str, names: Collection[str]) -> frozenset[str]:
+    """As ``proven_names``, for who is no service. Nothing where there are no tables. Raises ``DatabaseError``."""
+    found = await _read(settings, lambda connection: proven_names(connection, target, names))
+    return frozenset() if found is None else found
+
+
+async def _read(settings: PostgresSettings, ask: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T | None:
+    """The answer of tables that are there; None when there are none."""
     given = {"connect_timeout": str(_PATIENCE)} | conninfo_to_dict(settings.full_conninfo()) | TEXT
     options = f"{given.get('options') or ''} -c default_transaction_read_only=on -c statement_timeout={_PATIENCE}s"
     conninfo = make_conninfo("", **given | {"options": options.strip()})
@@ -105,8 +128,8 @@ async def look_up(settings: PostgresSettings, target: str, archives: Sequence[Ar
         ) as connection:
             cursor = await connection.execute("SELECT to_regclass('kleidia_backup.verifications')")
             if (await cursor.fetchone() or (None,))[0] is None:
-                return {}
-            return await recorded(connection, target, archives)
+                return None
+            return await ask(connection)
     except psycopg.Error as exc:
         raise DatabaseError(
             f"The service's records of the archives cannot be read ({settings.where()}): {type(exc).__name__}.",
@@ -126,6 +149,10 @@ _SAID = """
         SELECT DISTINCT ON (archive, kind, verdict = 'inconclusive') * FROM kleidia_backup.verifications
         WHERE target = %s AND archive = ANY(%s) ORDER BY archive, kind, verdict = 'inconclusive', id DESC
     ) last ORDER BY id
+"""
+_PROVEN = """
+    SELECT DISTINCT ON (archive) archive, verdict FROM kleidia_backup.verifications
+    WHERE target = %s AND archive = ANY(%s) AND kind = 'drill' AND verdict <> 'inconclusive' ORDER BY archive, id DESC
 """
 # One that was killed or cancelled has said nothing. If it did not count, the same archive would be next for ever.
 _BEGUN = """

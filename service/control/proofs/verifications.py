@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from .records import Recorded, recorded
+from .records import Recorded, proven_names, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ....formats.facts import BackupType
     from ....pipeline.archives.listing import ArchiveInfo
@@ -57,6 +57,11 @@ class Verifications:
         """What is recorded of these archives, by their names."""
         async with self._control.connection() as connection:
             return await recorded(connection, self._target, archives)
+
+    async def proven(self, names: Collection[str]) -> frozenset[str]:
+        """Which of these archives, by their full names, a drill brought back when one last said anything."""
+        async with self._control.connection() as connection:
+            return await proven_names(connection, self._target, names)
 
 
 _INSERT = """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from ....pipeline.copies.sync import CopyReport, sync_copies
+from ....pipeline.copies.sync import CopyReport, by_full_names, sync_copies
 from ....stages.errors import KleidiaError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...control.copies.runs import CopyRuns
     from ...control.copies.states import CopyStates
     from ...control.database import Connection, Control
+    from ...control.proofs.verifications import Verifications
 
 
 class Copier:
@@ -34,11 +35,13 @@ class Copier:
         control: Control,
         runs: CopyRuns,
         states: CopyStates,
+        verifications: Verifications,
         store: Callable[[], Awaitable[StoreSettings]],
         tell: Callable[[Copy, str, str, Connection], Awaitable[None]],
     ) -> None:
         self._config, self._replica, self._control = config, replica, control
         self._runs, self._states, self._store, self._tell = runs, states, store, tell
+        self._verifications = verifications
         self._copies = {each.name: each for each in config.copies}
         self._log = structlog.get_logger("kleidia_backup.copies").bind(target=config.target)
 
@@ -77,7 +80,12 @@ class Copier:
         try:
             store = await self._store()
             (report,) = await sync_copies(
-                store, [copy], watcher=watcher, timeout=self._config.job_timeout, log=self._log.bind(copy=copy.name)
+                store,
+                [copy],
+                watcher=watcher,
+                proven=by_full_names(self._verifications.proven, store.prefix),
+                timeout=self._config.job_timeout,
+                log=self._log.bind(copy=copy.name),
             )
         except KleidiaError as exc:  # of the first store, or of the settings
             report = CopyReport(number=copy.number, copy=copy.name, where="", error=exc.message, hint=exc.hint)
