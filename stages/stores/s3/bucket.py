@@ -14,12 +14,12 @@ from ...errors import KleidiaError, StoreError, StoreUnreachable
 from ..base import ObjectInfo
 from .calls import call
 from .checksums import checks
-from .demanded import demanded
 from .errors import no_s3, retained
 from .immutable.fields import NO_LOCK, lock_by, lock_fields
-from .pages import Pages
 from .rules import NotSupported
 from .settings import QUICK, S3Settings
+from .wire.demanded import demanded
+from .wire.pages import Pages
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client

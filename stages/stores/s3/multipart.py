@@ -14,11 +14,11 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from ...errors import KleidiaError, StoreError, StoreForbidden, StoreUnreachable
 from .bucket import MARK, Bucket
 from .checksums import announced, checks
-from .demanded import demanded
 from .errors import code_of, no_s3
 from .immutable.fields import NO_LOCK, lock_fields
-from .pages import Pages
 from .rules import NotSupported, UploadMissing
+from .wire.demanded import demanded
+from .wire.pages import Pages
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import (

@@ -141,9 +141,11 @@ class S3Settings(Bucket):
     ] = 30
     server_side_encryption: Annotated[
         Literal["none", "AES256", "aws:kms", "aws:kms:dsse"],
-        Setting("Encryption by the store, besides ours, where a bucket's policy demands it."),
+        Setting("Encryption by the store, where a bucket's policy demands it: AES256, aws:kms, aws:kms:dsse, or none."),
     ] = "none"
-    kms_key_id: Annotated[str, Setting("With aws:kms: the key; without it the store's own.", "alias/backups")] = ""
+    kms_key_id: Annotated[
+        str, Setting("The key for aws:kms, which it implies; without it the store's own.", "alias/backups")
+    ] = ""
     storage_class: Annotated[
         str,
         Setting(
@@ -192,9 +194,9 @@ class S3Settings(Bucket):
         ways = ("none", "AES256", "aws:kms", "aws:kms:dsse")
         if self.server_side_encryption not in ways:
             raise ConfigurationError("server_side_encryption cannot be that.", hint=f"It is one of {', '.join(ways)}.")
-        if self.kms_key_id and not self.server_side_encryption.startswith("aws:kms"):
+        if self.kms_key_id and self.server_side_encryption == "AES256":
             raise ConfigurationError(
-                "A kms_key_id is used with server_side_encryption of aws:kms alone.", hint="Set both, or neither."
+                "A kms_key_id is not used with AES256.", hint="Set server_side_encryption to aws:kms."
             )
         names = [tag.partition("=")[0] for tag in self.tags]
         if len(set(names)) != len(names) or len(names) > 10 or any("=" not in tag[1:] for tag in self.tags):

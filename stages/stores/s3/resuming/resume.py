@@ -10,8 +10,8 @@ from .....pipeline.engine import in_thread
 from ....errors import StoreForbidden
 from .. import multipart
 from ..checksums import checks
-from ..pages import Pages
 from ..rules import NotSupported, UploadMissing
+from ..wire.pages import Pages
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, ListPartsRequestTypeDef, PartTypeDef

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...errors import StoreError
+from ....errors import StoreError
 
 if TYPE_CHECKING:
-    from .settings import S3Settings
+    from ..settings import S3Settings
 
 
 class Pages:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 if TYPE_CHECKING:
     from types_aiobotocore_s3.literals import StorageClassType
 
-    from .settings import S3Settings
+    from ..settings import S3Settings
 
 
 class Demanded(TypedDict, total=False):
@@ -25,6 +25,8 @@ def demanded(settings: S3Settings) -> Demanded:
     fields: Demanded = {}
     if settings.server_side_encryption != "none":
         fields["ServerSideEncryption"] = settings.server_side_encryption
+    elif settings.kms_key_id:
+        fields["ServerSideEncryption"] = "aws:kms"
     if settings.kms_key_id:
         fields["SSEKMSKeyId"] = settings.kms_key_id
     if settings.storage_class:
