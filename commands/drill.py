@@ -129,6 +129,7 @@ def _pairs(report: DrillReport) -> Iterator[tuple[str, str]]:
     if report.rto.seconds is not None:
         met = {None: "", True: ", in time", False: ", LONGER than wanted"}[report.rto.met]
         yield "restored in", f"{words.seconds(report.rto.seconds)}{met}"
+    yield from words.loads(report.load).items()
     if report.next_step:
         yield "next", report.next_step
     if report.file:

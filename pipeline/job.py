@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import anyio
 
 from ..stages.errors import InternalError, JobTimeout, KleidiaError
+from ..stages.load.meter import Meter, measured
 from .engine import Event, Pipeline, Snapshot, StageEnded, StageFailed
 from .reports.jobs import OnProgress, Phase, Progress
 
@@ -49,6 +50,8 @@ class Job:
         self._unstoppable = False
         self.phase: Phase = "prepare"
         self.seconds: dict[str, float] = {}
+        #: Counts the load that it puts on servers, while it runs ``within`` its limit.
+        self.meter = Meter()
 
     def begin(self, phase: Phase, **totals: Any) -> None:
         """End the current phase and begin the next, with what is known of its totals (``sql_total=…``).
@@ -181,8 +184,9 @@ async def within(seconds: float, work: Callable[[], Awaitable[T]], job: Job | No
         with anyio.move_on_after(seconds) as limit:
             if job is not None:
                 job.limit = limit
-            async with anyio.create_task_group() as task:
-                task.start_soon(run)
+            with measured(job.meter if job is not None else Meter()):
+                async with anyio.create_task_group() as task:
+                    task.start_soon(run)
     except anyio.get_cancelled_exc_class():
         if failure:  # what cleaning up had to say
             raise failure[0] from None

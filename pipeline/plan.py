@@ -117,6 +117,7 @@ async def run_plan(request: RestoreRequest, on_progress: OnProgress = None, log:
                 warnings=tuple(findings.warnings),
                 left_alone=parts.left_alone,
                 seconds=seconds,
+                load=job.meter.load(),
                 **parts.fields(lambda part: part.report()),
             )
 

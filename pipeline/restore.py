@@ -231,6 +231,7 @@ def _report(
             *(warning for part in parts for warning in part.warnings()),
         ),
         seconds=job.finish(),
+        load=job.meter.load(),
         stages=snapshot.stages,
         **parts.fields(lambda part: part.report(verified)),
     )

@@ -5,11 +5,14 @@ Until then no other restore begins: nobody could tell any more what was there be
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..stages.errors import UnfinishedRestore
+from ..stages.load.meter import measured
 from ..stages.vault.undo.journal import Journal, dismiss, unfinished
+from ..stages.vault.undo.state import StateLook, look
 from .engine import in_thread
 from .job import Job, Logger
 from .reports.jobs import OnProgress, UndoReport
@@ -44,14 +47,15 @@ async def undo_restore(
     job = Job(on_progress, log)
     journal = await in_thread(Journal.resume, state)
     try:
-        journal.check(vault)
-        if journal.commit and await _committed(journal, journal.commit, database):
-            journal.remove()
-            return _report(job, journal)
-        done = await put_back(job, vault, journal)
-        if not done.left.count:
-            journal.remove()
-        return _report(job, journal, done)
+        with measured(job.meter):
+            journal.check(vault)
+            if journal.commit and await _committed(journal, journal.commit, database):
+                journal.remove()
+                return _report(job, journal)
+            done = await put_back(job, vault, journal)
+            if not done.left.count:
+                journal.remove()
+            return _report(job, journal, done)
     finally:
         journal.close()
 
@@ -76,11 +80,16 @@ async def unfinished_restore(state: Path | None = None) -> UnfinishedRestore | N
     return found.error() if found else None
 
 
+async def look_at_state(state: Path | None = None, *, mark: bool = False) -> StateLook:
+    """What there is in the state directory; ``mark`` gives it a name of its own there, if it has none."""
+    return await in_thread(partial(look, state, mark=mark))
+
+
 def _report(job: Job, journal: Journal, done: VaultUndoReport | None = None) -> UndoReport:
     """What was ``done``; None: nothing, for the restore was committed."""
-    header, seconds = journal.header, job.finish()
+    header, seconds, load = journal.header, job.finish(), job.meter.load()
     if done is None:
-        return UndoReport(archive=header.archive, started=header.started, committed=True, seconds=seconds)
+        return UndoReport(archive=header.archive, started=header.started, committed=True, seconds=seconds, load=load)
     return UndoReport(
         archive=header.archive,
         started=header.started,
@@ -91,6 +100,7 @@ def _report(job: Job, journal: Journal, done: VaultUndoReport | None = None) -> 
         left=tuple(done.left.names),
         journal=str(journal.path) if done.left.count else "",
         seconds=seconds,
+        load=load,
     )
 
 

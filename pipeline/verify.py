@@ -47,6 +47,7 @@ async def verify(
                 signer="" if signer is None else signer.text,
                 trusted=signer is not None and keys.trusts(signer.raw),
                 seconds=job.finish(),
+                load=job.meter.load(),
                 stages=verified.stages,
             )
 

@@ -33,6 +33,7 @@ from .control.schedule import Schedule
 from .control.secrets import ServiceSecrets
 from .control.settings import SettingsStore
 from .control.views.inspections import Inspections
+from .control.views.unfinished import UnfinishedRestores
 from .work.completion import audit_entry
 from .work.copying.copier import Copier
 from .work.inspecting import Inspector
@@ -44,7 +45,8 @@ from .work.queue import OneTarget, Queue
 from .work.reaper import Reaper
 from .work.runner import Runner
 from .work.ticker import Ticker
-from .work.undoing import ends
+from .work.undo.ending import ends
+from .work.undo.places import Places, finish
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -145,6 +147,9 @@ class Service:
         self._background = shared.background if shared else Control(config.control, connections=BACKGROUND)
         jobs = Jobs(self._background, self.target, self.changes)
         audit = Audit(self._background, self.target, application_audit, self.chain, teller.audited)
+        rows = UnfinishedRestores(self._background, 4 * config.intervals.dead)
+        self.places = Places(self._background, rows, self.replica)
+        self.unfinished = UnfinishedRestores(self.control, 4 * config.intervals.dead)
         self.runner = Runner(
             config,
             replica=self.replica,
@@ -156,6 +161,7 @@ class Service:
             begun=teller.begun,
             verifications=Verifications(self._background, self.target),
             scratch=scratch or _scratch(config),
+            places=self.places,
         )
         self.queue = (
             shared.queue
@@ -200,8 +206,10 @@ class Service:
             await self.chain.try_to_begin()
             await self.copier.register()
             await self.reaper.sweep()  # before this replica takes a job
+            await self.places.look([self.config])
             await stack.enter_async_context(self.queue)
             await stack.enter_async_context(every("reaper", intervals.reap, self.reaper.sweep))
+            await stack.enter_async_context(every("unfinished", intervals.reap, self._look_for_unfinished))
             await stack.enter_async_context(every("audit", CHAIN, self.chain.begin))
             await stack.enter_async_context(every("ticker", intervals.tick, self.ticker.tick))
             await stack.enter_async_context(every("notifier", intervals.tick, self.notifier.tick))
@@ -213,6 +221,11 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def _look_for_unfinished(self) -> None:
+        await self.places.look([self.config])
+        for _, job in await self.places.waiting([self.config]):
+            await finish(self.runner.run, self.runner.cancel, job)
 
     async def begin(self) -> None:
         """Read the settings once. An unreachable vault is asked again when needed."""

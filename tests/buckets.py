@@ -18,6 +18,7 @@ def s3_settings(bucket: Bucket, /, **changes: Any) -> S3Settings:
         "prefix": "backups/",
         "access_key_id": server.access_key,
         "secret_access_key": server.secret_key,
-        "path_style": True,
+        "path_style": server.path_style,
+        "ca_file": server.ca_file,
     }
     return S3Settings(**(usual | changes))

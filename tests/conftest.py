@@ -47,9 +47,17 @@ _CONTAINERS = os.environ.get("KLEIDIA_TEST_CONTAINERS", "").replace("1", "postgr
 _VERSIONS = pytest.StashKey[bool]()
 
 
-# A shell without job control starts what runs in the background with these ignored, and every program that a test
-# starts would inherit that: nobody could stop it by Ctrl-C.
-for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+def _ignored(_number: int, _frame: object) -> None:
+    """What ``nohup`` asks for, without handing it on: a program that is started has the system's own handling again."""
+
+
+# A shell without job control starts what runs in the background with Ctrl-C ignored, and ``nohup`` lets a hang-up be
+# ignored. Every program that a test starts would inherit that: nobody could stop it by these.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, _ignored),
+):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, _handler)
 

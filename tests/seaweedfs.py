@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import secrets
 import signal
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -36,8 +37,11 @@ def binary() -> Path:
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[S3Server]:
-    """A server whose data is in ``directory``, and its only key, which may do everything."""
+def running(directory: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[S3Server]:
+    """A server whose data is in ``directory``, and its only key, which may do everything.
+
+    With the files of a ``certificate`` and of its key it speaks TLS.
+    """
     access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_hex(20)
     keys = directory / "keys.json"
     identities = [_identity("tests", access_key, secret_key, "Admin"), _identity("writer", *WRITER, *_WRITES)]
@@ -55,6 +59,7 @@ def running(directory: Path) -> Iterator[S3Server]:
             *(binary(), "-logtostderr=true", "server", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *("-filer=true", "-s3=true", f"-s3.config={keys}", "-s3.iam=false"),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false", "-master.electionTimeout=1s"),
+            *((f"-s3.cert.file={certificate[0]}", f"-s3.key.file={certificate[1]}") if certificate else ()),
             *("-volume.max=5000", "-master.volumeSizeLimitMB=64"),
             *listening,
             *sockets,
@@ -63,7 +68,7 @@ def running(directory: Path) -> Iterator[S3Server]:
         env={"HOME": str(directory)},
         stop_signal=signal.SIGKILL,  # it takes half a minute to end gently, and its data is for the tests alone
     )
-    endpoint = f"http://127.0.0.1:{ports[_PARTS.index('s3')]}"
+    endpoint = f"{'https' if certificate else 'http'}://127.0.0.1:{ports[_PARTS.index('s3')]}"
     try:
         process.wait_until(lambda: _answers(endpoint), threading.Event())
         yield S3Server(endpoint, access_key, secret_key)
@@ -80,7 +85,7 @@ def _identity(name: str, access_key: str, secret_key: str, *actions: str) -> dic
 
 def _answers(endpoint: str) -> bool:
     try:
-        with urllib.request.urlopen(endpoint, timeout=5):
+        with urllib.request.urlopen(endpoint, timeout=5, context=ssl._create_unverified_context()):
             return True
     except urllib.error.HTTPError:  # it wants a key
         return True

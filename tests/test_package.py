@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,19 +18,24 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def _files() -> list[str]:
+    """What belongs to the project: all that git knows or would take, or all there is in a source distribution."""
+    if (ROOT / ".git").exists():
+        command = ["git", "ls-files", "-z", "-co", "--exclude-standard"]
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        return [name for name in done.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    found = [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()]
+    return [name for name in found if not re.search(r"__pycache__|egg-info|(^|/)\.(venv|\w+_cache)/|^build/", name)]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """A wheel, built from a copy so that nothing is left in the checkout."""
     directory = tmp_path_factory.mktemp("wheel")
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True
-    )
-    for name in files.stdout.decode().split("\0"):
-        source = ROOT / name
-        if name and source.is_file():
-            target = directory / "source" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
+    for name in _files():
+        target = directory / "source" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((ROOT / name).read_bytes())
     subprocess.run(  # a source distribution, and the wheel from that
         [sys.executable, "-m", "build", "--outdir", str(directory), str(directory / "source")],
         check=True,
@@ -37,11 +44,24 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(next(directory.glob("*.whl")))
 
 
+@pytest.fixture(scope="module")
+def unpacked(wheel: zipfile.ZipFile) -> Path:
+    """The source distribution as whoever got it has it."""
+    directory = Path(str(wheel.filename)).parent
+    (file,) = directory.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        archive.extractall(directory / "unpacked", filter="data")
+    (root,) = (directory / "unpacked").iterdir()
+    return root
+
+
 def test_the_wheel_holds_exactly_one_top_level_name(wheel: zipfile.ZipFile) -> None:
-    """No bare ``pipeline`` or ``formats`` lands beside a service's own packages."""
+    """No bare ``pipeline`` or ``formats`` lands beside a service's own packages; besides, there is the manual page."""
     tops = {name.split("/")[0] for name in wheel.namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"kleidia_backup"}
-    assert len(tops) == 2
+    assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {"kleidia_backup"}
+    assert len(tops) == 3
+    (page,) = [name.partition("/")[2] for name in wheel.namelist() if name.partition("/")[0].endswith(".data")]
+    assert page == "data/share/man/man1/kleidia-backup.1"
 
 
 def test_the_wheel_holds_every_module_and_no_test(wheel: zipfile.ZipFile) -> None:
@@ -55,20 +75,30 @@ def test_the_wheel_holds_every_module_and_no_test(wheel: zipfile.ZipFile) -> Non
     assert not [name for name in names if "tests" in name or "benchmarks" in name]
 
 
-def test_the_source_distribution_has_the_documents_and_no_stray_tests(wheel: zipfile.ZipFile) -> None:
-    """What README links to is in it."""
-    (file,) = Path(str(wheel.filename)).parent.glob("*.tar.gz")
-    with tarfile.open(file) as archive:
-        names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {
-        "README.md",
-        "CHANGELOG.md",
-        "SECURITY.md",
-        "docs/threat-model.md",
-        "docs/demo.svg",
-        "deploy/Dockerfile",
-    } <= names
-    assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
+def test_the_source_distribution_is_complete(unpacked: Path) -> None:
+    """Every file of the project: documents and pictures, the tests with their data, and what CI runs."""
+    there = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    assert {name for name in _files() if name not in there} == set()
+    more = {name for name in there - set(_files()) if "egg-info" not in name}
+    assert more <= {"PKG-INFO", "setup.cfg"}
+
+
+def test_the_suite_runs_from_the_source_distribution(wheel: zipfile.ZipFile, unpacked: Path, tmp_path: Path) -> None:
+    """A part of it, with the package as the wheel has it; not with the one that is installed here."""
+    wheel.extractall(tmp_path / "site")
+    where = "import kleidia_backup; print(kleidia_backup.__file__)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "KLEIDIA_TEST_CONTAINERS": ""}
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert run("-c", where).strip() == str(tmp_path / "site/kleidia_backup/__init__.py")
+    parts = ("formats/test_v1.py", "formats/test_vectors.py", "cli/test_help.py", "test_structure.py")
+    said = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *(f"tests/{part}" for part in parts))
+    assert re.search(r"\d{3} passed", said)
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

@@ -13,8 +13,8 @@ SHELLS = ("bash", "zsh", "fish")
 
 _BASH = """\
 _kleidia_backup() {
-    local word words command=
-    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    local word words command= before=$((COMP_CWORD - 1))
+    for word in "${COMP_WORDS[@]:1:$before}"; do
         case $word in -*) ;; *) command=$word; break ;; esac
     done
     case $command in
@@ -52,6 +52,8 @@ def _fish(parser: argparse.ArgumentParser, commands: dict[str, argparse.Argument
         for option in _options(each):
             if option.startswith("--"):
                 yield f"complete -c kleidia-backup -n {where} -l {option.removeprefix('--')}"
+            elif not option.startswith("-"):
+                yield f"complete -c kleidia-backup -n {where} -a {option}"
 
 
 def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:

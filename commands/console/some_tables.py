@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from ...pipeline.reports import words
-from .tables import contents, facts, spent, table
+from .tables import contents, ended, facts, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,7 +33,7 @@ def restored(report: TablesReport) -> Iterator[RenderableType]:
     for each in report.tables:
         copy = "" if each.restored_as == each.name else f" as {each.restored_as}"
         pairs[each.name] = f"{words.count(each.rows, 'row')}{copy}"
-    yield facts("Tables restored", {**pairs, "time": spent(report.seconds)})
+    yield facts("Tables restored", {**pairs, **ended(report)})
 
 
 def planned(plan: TablesPlan) -> Iterator[RenderableType]:

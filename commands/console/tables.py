@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...pipeline.reports import words
+from ...pipeline.reports import incremental, words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ...pipeline.reports.contents import ArchiveContents, ConvertReport
     from ...pipeline.reports.jobs import BackupReport, RestoreReport, UndoReport, VerifyReport
     from ...pipeline.reports.plan import RestorePlan
+    from ...pipeline.reports.tables import TablesReport
 
 
 #: The checksum in an archive's header: not that of the file.
@@ -48,8 +49,10 @@ def backed_up(report: BackupReport, *, verbose: bool = False) -> Iterator[Render
         pairs["left out"] = f"the rows of {', '.join(report.without_rows)}, which a restore preserves"
     if report.backup_type != "database":
         pairs["secrets"] = _counted(report.secrets, {"deleted": report.deleted, "unreadable": report.unreadable_count})
+    if report.incremental is not None:
+        pairs["incremental"] = incremental.said(report.incremental)
     pairs |= own_secrets(report.own_secrets)
-    yield facts(f"Backup complete ({report.backup_type})", {**pairs, "time": spent(report.seconds)})
+    yield facts(f"Backup complete ({report.backup_type})", {**pairs, **ended(report)})
     if verbose:
         yield stages(report.stages)
 
@@ -64,7 +67,7 @@ def verified(report: VerifyReport, *, verbose: bool = False) -> Iterator[Rendera
     if report.signer:
         known = "trusted here" if report.trusted else "NOT trusted here: a restore may refuse it"
         pairs["signer"] = f"{report.signer} ({known})"
-    yield facts("The archive is whole, to its last byte", {**pairs, "time": spent(report.seconds)})
+    yield facts("The archive is whole, to its last byte", {**pairs, **ended(report)})
     if verbose:
         yield stages(report.stages)
 
@@ -86,7 +89,7 @@ def restored(report: RestoreReport, *, verbose: bool = False) -> Iterator[Render
     pairs |= own_secrets(report.own_secrets)
     if report.pruned_count:
         pairs["removed"] = f"{words.count(report.pruned_count, 'secret')} that the archive does not have"
-    yield facts("Restore complete", {**pairs, "time": spent(report.seconds)})
+    yield facts("Restore complete", {**pairs, **ended(report)})
     if verbose:
         yield stages(report.stages)
 
@@ -150,7 +153,7 @@ def undone(report: UndoReport) -> Iterator[RenderableType]:
         }
         pairs["secrets"] = _counted(sum(counts.values()), counts)
         title = "NOT everything was put back" if report.left_count else "The restore is undone"
-    yield facts(title, {**pairs, "time": spent(report.seconds)})
+    yield facts(title, {**pairs, **ended(report)})
 
 
 def sql(report: VerifyReport | RestoreReport | RestorePlan) -> str:
@@ -212,6 +215,11 @@ def table(first: str, *others: str) -> Table:
 def _counted(total: int, parts: Mapping[str, int]) -> str:
     said = [f"{number:,} {name}" for name, number in parts.items() if number]
     return f"{total:,}" + (f" ({', '.join(said)})" if said else "")
+
+
+def ended(report: BackupReport | RestoreReport | VerifyReport | UndoReport | TablesReport) -> dict[str, str]:
+    """What a job asked of servers, and its time."""
+    return {**words.loads(report.load), "time": spent(report.seconds)}
 
 
 def spent(seconds: Mapping[str, Any]) -> str:

@@ -15,17 +15,22 @@ from typing import Any
 from ...stages.errors import ConfigurationError
 from .processes import ServerProcess, start_process
 
-_LISTENS = re.compile(r"Starting s3 server on \[(http://[0-9.:]+)/?\]")
+_LISTENS = re.compile(r"Starting s3 server on \[(https?://[0-9.:]+)/?\]")
 
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """Where an S3 answers, and with which key. Buckets are addressed by path."""
+    """Where an S3 answers, and with which key; ``ca_file`` is the PEM file of its CA, where it is no public one.
+
+    Buckets are addressed by path, unless ``path_style`` is False.
+    """
 
     endpoint: str
     access_key: str
     secret_key: str = field(repr=False)
     region: str = "us-east-1"
+    ca_file: str = ""
+    path_style: bool = True
 
     def client(self) -> Any:
         """A blocking client (botocore's) for setting things up and looking; ``close()`` it."""
@@ -37,8 +42,12 @@ class S3Server:
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
+            verify=self.ca_file or None,
             config=botocore.config.Config(
-                s3={"addressing_style": "path"}, retries={"total_max_attempts": 2, "mode": "standard"}
+                s3={"addressing_style": "path" if self.path_style else "virtual"},
+                retries={"total_max_attempts": 2, "mode": "standard"},
+                request_checksum_calculation="when_required",  # else some stores refuse each body
+                response_checksum_validation="when_required",
             ),
         )
 
@@ -51,33 +60,39 @@ class S3Server:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket, for setting things up and looking."""
+    """A bucket, for setting things up and looking. Only what has a name that begins with ``under`` is looked at."""
 
     server: S3Server
     name: str
+    under: str = ""
 
     def keys(self) -> list[str]:
         """The names of all objects, sorted."""
         with contextlib.closing(self.server.client()) as client:
-            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=self.under)
             return sorted(each["Key"] for page in pages for each in page.get("Contents", []))
 
     def uploads(self) -> list[str]:
         """The object names of all unfinished uploads, sorted."""
+        return sorted(key for key, _ in self._uploads())
+
+    def _uploads(self) -> list[tuple[str, str]]:
         with contextlib.closing(self.server.client()) as client:
-            pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name)
+            pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=self.name, Prefix=self.under)
             try:
-                return sorted(each["Key"] for page in pages for each in page.get("Uploads", []))
+                return [(each["Key"], each["UploadId"]) for page in pages for each in page.get("Uploads", [])]
             except client.exceptions.NoSuchUpload:  # rclone's answer when there are none
                 return []
 
     def empty(self) -> None:
         """Delete every object, and abort every upload."""
         with contextlib.closing(self.server.client()) as client:
-            for key in self.keys():
-                client.delete_object(Bucket=self.name, Key=key)
-            for upload in client.list_multipart_uploads(Bucket=self.name).get("Uploads", []):
-                client.abort_multipart_upload(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
+            keys = self.keys()
+            for at in range(0, len(keys), 1000):
+                chosen = [{"Key": key} for key in keys[at : at + 1000]]
+                client.delete_objects(Bucket=self.name, Delete={"Objects": chosen, "Quiet": True})
+            for key, upload in self._uploads():
+                client.abort_multipart_upload(Bucket=self.name, Key=key, UploadId=upload)
 
     def put(self, key: str, data: bytes) -> None:
         """Store an object."""
@@ -115,12 +130,17 @@ def binary() -> Path:
 
 
 def start_s3(
-    directory: Path, *, buffer_limit: str = "0", give_up: threading.Event | None = None
+    directory: Path,
+    *,
+    buffer_limit: str = "0",
+    certificate: tuple[Path, Path] | None = None,
+    give_up: threading.Event | None = None,
 ) -> tuple[S3Server, ServerProcess]:
     """Start an S3 server whose buckets are the folders of ``directory``/s3.
 
     Parts that come before their turn wait in the server's memory, up to ``buffer_limit`` (such as ``16Mi``; ``0`` for
-    no limit), after which it answers 503. Ours come before part 1.
+    no limit), after which it answers 503. Ours come before part 1. With the files of a ``certificate`` and of its key it
+    speaks TLS.
 
     Raises:
         ConfigurationError: the wheel is missing or the server did not start; with the end of its log.
@@ -129,9 +149,11 @@ def start_s3(
     buckets.mkdir(mode=0o700)
     limits = [f"--multipart-streaming-buffer-{what}={buffer_limit}" for what in ("limit", "total")]
     access_key, secret_key = secrets.token_hex(10).upper(), secrets.token_hex(20)
+    speaks = ("--cert", certificate[0], "--key", certificate[1]) if certificate else ()
+    config = directory / "rclone.conf"
     process = start_process(
         "s3",
-        [binary(), "serve", "s3", "--addr", "127.0.0.1:0", "--config", directory / "rclone.conf", *limits, buckets],
+        [binary(), "serve", "s3", "--addr", "127.0.0.1:0", "--config", config, *speaks, *limits, buckets],
         directory=directory,
         # By the environment, not as --auth-key, where everybody could read it. rclone reads a list there, as CSV.
         env={"HOME": str(directory), "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"'},

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from ...stages.load.figures import NO_LOAD, Load
+
 if TYPE_CHECKING:
     from ...stages.pg.proof.restored import Objects
 
@@ -152,8 +154,9 @@ class Previous:
 class DrillReport:
     """A drill: what was restored and compared, and the verdict with its cause and the next step.
 
-    ``rto`` is the time of opening and restoring, ``rpo`` the archive's age. ``left_behind`` says what could not be
-    cleaned up. ``file`` is where the report lies, beside it a page to print; empty when it was not kept.
+    ``rto`` is the time of opening and restoring, ``rpo`` the archive's age, ``load`` that of the scratch servers.
+    ``left_behind`` says what could not be cleaned up. ``file`` is where the report lies, beside it a page to print;
+    empty when it was not kept.
     """
 
     report_version: int = REPORT_VERSION
@@ -178,6 +181,7 @@ class DrillReport:
     reason: str = ""
     next_step: str = ""
     warnings: tuple[str, ...] = ()
+    load: Load = NO_LOAD
     cleaned_up: bool = True
     left_behind: str = ""
     previous: Previous | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...formats.v1.header import Header
 from ...formats.v2.facts import ArchiveFacts
+from ...stages.load.meter import Meter
 from .judging import NEXT_STEP
 from .report import DrilledArchive, DrillReport, Environment, Step, Target
 
@@ -29,6 +30,7 @@ class DrillState:
 
     request: DrillRequest
     archive: DrilledArchive
+    meter: Meter = field(default_factory=Meter)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     steps: list[Step] = field(default_factory=list)
     environment: Environment | None = None
@@ -110,6 +112,7 @@ class DrillState:
             reason=reason,
             next_step=" ".join(filter(None, (hint, NEXT_STEP[cause]))),
             warnings=tuple(self.warnings),
+            load=self.meter.load(),
             cleaned_up=not self.left_behind,
             left_behind=self.left_behind,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...formats.v2.recorded import Recorded
 from ...stages.errors import ConfigurationError, DatabaseError, ToolError
+from ...stages.load.rate import TokenBucket
 from ...stages.pg.dump import PgDump, PgDumpChunks
 from ...stages.pg.dump_rows import DumpTables
 from ...stages.pg.dumps.snapshot import shared_snapshot
@@ -30,6 +31,10 @@ from .part import NOTHING, BackupPart, Rights, Transaction
 if TYPE_CHECKING:
     from ...stages.pg.findings.finding import Finding
     from ...stages.pg.server.settings import PostgresSettings, Table
+
+
+#: Seconds whose share of ``max_rate`` may be read at once.
+BURST = 0.1
 
 
 class DatabaseBackup(BackupPart[Any]):
@@ -58,16 +63,19 @@ class DatabaseBackup(BackupPart[Any]):
         asked = await answered(self._ask, facts, limit=self._settings.query_timeout)
         self.findings, self.recorded, without_rows = asked
         parallel = await self._share(stack) if self._settings.jobs > 1 else None
+        most = self._settings.max_rate
+        rate = TokenBucket(most, most * BURST) if most else None  # one for all of them
         self.source = self._dump(
             self._settings,
             include_audit=self._include_audit,
             checked=(tool, facts),
             without_rows=without_rows,
             parallel=parallel,
+            rate=rate,
         )
         if parallel is not None:
             self.others = [
-                DumpTables(self._settings, tool, parallel, tables, standby=facts.standby)
+                DumpTables(self._settings, tool, parallel, tables, standby=facts.standby, rate=rate)
                 for tables in parallel.shares.tables
             ]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -71,7 +71,7 @@ async def undone_on_failure(
 
 async def put_back(job: Job, settings: VaultSettings, journal: Journal) -> VaultUndoReport:
     """Put back what a journal of an earlier restore says. Raises ``ConfigurationError`` when its vault was another."""
-    async with VaultClient(settings) as client:
+    async with VaultClient(replace(settings, adaptive=False)) as client:
         journal.check(settings, await cluster_of(client))
         undo = _undo_of(job, client, journal)
         await undo()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ...stages.load.figures import NO_LOAD, Load
+
 if TYPE_CHECKING:
     from ...formats.facts import Facts
     from ...stages.errors import Right
@@ -79,3 +81,4 @@ class RestorePlan:
     warnings: tuple[str, ...] = ()
     left_alone: tuple[PartName, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    load: Load = NO_LOAD

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ...stages.load.figures import NO_LOAD, Load
+
 if TYPE_CHECKING:
     from ...formats.facts import Facts
     from ...stages.pg.tables.session import How
@@ -37,6 +39,7 @@ class TablesReport:
     archive_bytes: int = 0
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    load: Load = NO_LOAD
     stages: tuple[StageSnapshot, ...] = ()
 
     @property
@@ -80,3 +83,4 @@ class TablesPlan:
     warnings: tuple[str, ...] = ()
     archive_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    load: Load = NO_LOAD

@@ -12,6 +12,7 @@ from ...stages.errors import Right
 from ...stages.words import count as count  # noqa: PLC0414 - offered here as well
 
 if TYPE_CHECKING:
+    from ...stages.load.figures import Load
     from .jobs import Progress
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -71,6 +72,38 @@ def _of(done: int, total: int | None, words: Any, about: str) -> str:
     if not done and not total:
         return ""
     return f"{words(done)} of {about}{words(total)}" if total and total >= done else str(words(done))
+
+
+def loads(load: Load) -> dict[str, str]:
+    """What a job asked of servers, one line for each: ``{"load on vault": "1,204 requests, …", …}``."""
+    lines: dict[str, str] = {}
+    if (vault := load.vault) is not None:
+        lines["load on vault"] = (
+            f"{count(vault.requests, 'request')}, {vault.rate:,.0f} a second, at most {vault.at_once} at once; "
+            f"answered in {milliseconds(vault.p50_ms)} (median), {milliseconds(vault.p99_ms)} (99 %)"
+        )
+        if vault.slowed:
+            lines["load on vault"] += f"; {vault.least_at_once} at once as answers became slower"
+        if vault.refused:
+            lines["load on vault"] += f"; {vault.refused:,} refused (429, 503), paused for {seconds(vault.paused)}"
+    if (database := load.database) is not None:
+        held, exclusive = database.locks_held, database.exclusive_locks_held
+        lines["load on database"] = f"longest transaction {seconds(database.longest_transaction)}"
+        if held:
+            lines["load on database"] += f", tables locked for {seconds(held)}"
+            lines["load on database"] += (
+                f", {seconds(exclusive)} of it against everybody (ACCESS EXCLUSIVE)"
+                if exclusive
+                else " against changes of their definition alone (ACCESS SHARE)"
+            )
+    return lines
+
+
+def milliseconds(number: float) -> str:
+    """Milliseconds for people: ``0.42 ms``, ``17 ms``, ``1.2 s``."""
+    if number >= 1000:
+        return seconds(number / 1000)
+    return f"{number:.0f} ms" if number >= 10 else f"{number:.2g} ms"
 
 
 def as_json(value: Any) -> Any:

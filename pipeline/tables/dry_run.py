@@ -66,6 +66,7 @@ def _report(job: Job, archive: OpenArchive, found: Planned, outlook: Outlook, ke
         warnings=(*found.warnings, *_warnings(found)),
         archive_bytes=sum(found.read),
         seconds=job.finish(),
+        load=job.meter.load(),
     )
 
 

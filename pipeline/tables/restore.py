@@ -145,6 +145,7 @@ async def _apply(
             *session.report.warnings,
         ),
         seconds=job.finish(),
+        load=job.meter.load(),
         stages=snapshot.stages,
     )
 

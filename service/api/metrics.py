@@ -25,6 +25,27 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["operation"])
 
 _STATUSES = ("completed", "failed")
+_LAST = "by the last successful run"
+#: Server and figure of a report's load, its factor, and the metric's name and text.
+_LOAD = (
+    ("vault", "requests", 1, "last_vault_requests", f"Requests to the vault {_LAST}."),
+    ("vault", "p50_ms", 0.001, "last_vault_request_p50_seconds", f"Median time of a request to the vault {_LAST}."),
+    ("vault", "p99_ms", 0.001, "last_vault_request_p99_seconds", f"In which 99 of 100 requests {_LAST} were answered."),
+    (
+        "database",
+        "longest_transaction",
+        1,
+        "last_longest_transaction_seconds",
+        f"Longest transaction {_LAST}.",
+    ),
+    (
+        "database",
+        "exclusive_locks_held",
+        1,
+        "last_exclusive_locks_seconds",
+        f"For how long tables were locked against everybody {_LAST}.",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +108,17 @@ class _Snapshot(Collector):
                     family.add_metric(key, value)
             for status in _STATUSES:
                 runs.add_metric([*key, status], each.counts.get(status, 0))
-        yield from (at, seconds, size, runs, *self._now(), *self._proofs())
+        yield from (at, seconds, size, runs, *self._load(labels), *self._now(), *self._proofs())
+
+    def _load(self, labels: list[str]) -> Iterator[Metric]:
+        """What the reports of the last successful runs say of their load."""
+        for server, figure, factor, name, text in _LOAD:
+            family = _gauge(name, text, labels)
+            for each in self._found.summaries:
+                value = ((each.last_load or {}).get(server) or {}).get(figure)
+                if value is not None:
+                    family.add_metric([each.target, each.kind, each.backup_type], value * factor)
+            yield family
 
     def _now(self) -> Iterator[Metric]:
         running = _gauge("running", "Jobs that wait or run.", ["target", "kind"])

@@ -307,11 +307,23 @@ class Running(BaseModel):
     jobs: list[JobView]
 
 
+class UnfinishedView(BaseModel):
+    """A restore that ended in the middle. Its journal lies in the state directory of a replica, which can end it."""
+
+    archive: str = Field(examples=["backups/backup-full-20260117-020000.enc"])
+    job: int | None = Field(description="Null after a command.", examples=[7])
+    detail: str = Field(description="What the journal says; empty where nobody has read it since the replica died.")
+    replica: str = Field(description="Which had the journal last.", examples=["host:4711:0a1b2c3d"])
+    journal: str = Field(examples=["/var/lib/kleidia-backup/restore.journal"])
+    reachable: bool = Field(description="Whether a replica has it now. If not, it can only be dismissed.")
+
+
 class RestoreStatus(BaseModel):
-    """The restore that waits or runs, else the last one; null if there never was one."""
+    """The restore that waits or runs, else the last one; null if there never was one. And what is unfinished."""
 
     running: bool
     job: JobView | None
+    unfinished: list[UnfinishedView]
 
 
 # Audit ------------------------------------------------------------------------------------------------------------

@@ -24,8 +24,10 @@ from ...stages.stores.directory.store import DirectorySettings
 from ..control.changes import Changes
 from ..control.database import Control
 from ..control.targets import attention
+from ..control.views.unfinished import UnfinishedRestores
 from ..service import BACKGROUND, CHAIN, Service, Shared, replica_name
 from ..work.periodic import every
+from ..work.undo.places import Places, finish
 from .held import Held
 from .labels import LabelRoutes
 from .limited import LimitedQueue
@@ -94,6 +96,8 @@ class SeveralTargets:
             most=most,
         )
         self._shared = Shared(replica_name(), Control(first.control), background, Changes(), self._queue)
+        rows = UnfinishedRestores(background, 4 * self.config.intervals.dead)
+        self._places = Places(background, rows, self._shared.replica)
         self._log = structlog.get_logger("kleidia_backup.targets")
         self._stack = AsyncExitStack()
         self._take(first)
@@ -107,8 +111,10 @@ class SeveralTargets:
             stack.push_async_callback(self._end_inspections)
             await self._queue.move()
             await self.sweep()  # before this replica takes a job
+            await self.look()
             await stack.enter_async_context(shared.queue)
             await stack.enter_async_context(every("reaper", intervals.reap, self.sweep))
+            await stack.enter_async_context(every("unfinished", intervals.reap, self.look))
             await stack.enter_async_context(every("ticker", intervals.tick, self.tick))
             await stack.enter_async_context(every("notifier", intervals.tick, self.tell))
             await stack.enter_async_context(every("beginning", intervals.tick, self.begin))
@@ -239,6 +245,13 @@ class SeveralTargets:
         await self._shared.queue.sweep()
         await self._shared.queue.deliver()
 
+    async def look(self) -> None:
+        """Tell all replicas of restores that are unfinished here, and end those that this one is asked to end."""
+        configs = [each.config for each in self._services()]
+        await self._places.look(configs)
+        for _, job in await self._places.waiting(configs):
+            await finish(self._run, self._cancel, job)
+
     async def tell(self) -> None:
         """Send the messages that wait. Raises as ``tick``."""
         names = await attention.untold(self._shared.background)
@@ -332,6 +345,10 @@ class SeveralTargets:
             return "/".join(place_of(settings))
         store = service.config.store
         return str(store.path) if isinstance(store, DirectorySettings) else ""
+
+    def _cancel(self, job_id: int, reason: str) -> None:
+        for service in self._running:
+            service.runner.cancel(job_id, reason)
 
     def stop(self, reason: str) -> None:
         """End what runs, and every later job, for this reason."""

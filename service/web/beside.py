@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...pipeline.undo import unfinished_restore
-from ...stages.errors import ConfigurationError
+from ...pipeline.undo import look_at_state
 from . import words
 
 if TYPE_CHECKING:
     from ..control.copies.runs import CopyRun
+    from ..control.views.unfinished import UnfinishedRow
     from ..service import Service
 
 
-async def unfinished(service: Service) -> str:
-    """What is said of a restore that ended in the middle, on this replica; empty where none did, or one runs now."""
-    try:
-        found = await unfinished_restore(service.config.state)
-    except ConfigurationError as exc:  # a journal that nobody can read
-        return exc.message
-    if found is None or any(job.kind == "restore" for job in await service.jobs.running()):
-        return ""
-    return found.message
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What is said of restores that ended in the middle, and whether one can be undone now."""
+
+    said: tuple[str, ...]
+    undo: bool
+
+
+async def unfinished(service: Service) -> Unfinished | None:
+    """Restores that ended in the middle, on whichever replica; None where there are none, or one runs now."""
+    if any(job.kind == "restore" for job in await service.jobs.running()):
+        return None
+    here = await look_at_state(service.config.state)
+    own = here.unreadable or (here.unfinished.error().message if here.unfinished is not None else "")
+    rows = [row for row in await service.unfinished.of(service.target) if row.place != here.name]
+    if not own and not rows:
+        return None
+    said = tuple(_of_another(row) for row in rows)
+    return Unfinished((own, *said) if own else said, bool(own) or any(row.here for row in rows))
+
+
+def _of_another(row: UnfinishedRow) -> str:
+    what = row.message or (
+        f"The restore of {row.archive} (job {row.job_id}) ended with the replica that ran it. "
+        "Which secrets it had written, its journal says."
+    )
+    if row.here:
+        return f"{what} Its journal is {row.journal}, which the replica {row.replica} has: that one ends it."
+    return (
+        f"{what} Its journal is {row.journal}, where the replica {row.replica} ran, and no replica that runs has it: "
+        f"start one there, or run `kleidia-backup restore --undo` there. Seen last {words.ago(row.seen_at)}."
+    )
 
 
 async def copies(service: Service) -> tuple[str, list[str]]:

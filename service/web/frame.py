@@ -13,12 +13,14 @@ from ..api.routes.shared import targets_of
 from ..control.targets.overview import overview
 from ..work.retention import has_shrunk
 from . import beside, words
+from .locked import lock_of
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
     from fastapi import Request
 
+    from ...stages.stores.locks import Lock
     from ..api.identity.auth import Caller
     from ..control.jobs import Job
     from ..control.settings import BackupSettings
@@ -68,7 +70,11 @@ class Viewpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame(Viewpoint):
-    """What every view shows; ``unfinished`` is said of a restore."""
+    """What every view shows; ``unfinished`` are restores.
+
+    ``targets`` are those that the caller may read, by their names, and ``view`` the one that another target is shown
+    in when it is chosen. ``lock`` keeps the newest archive, where its store has such a thing.
+    """
 
     environment: str
     color: str
@@ -77,11 +83,13 @@ class Frame(Viewpoint):
     last_success: datetime | None
     next_run: datetime | None
     last_proven: datetime | None
-    several: bool
+    targets: tuple[str, ...] = ()
+    lock: Lock | None = None
     copies: str = ""
-    unfinished: str = ""
+    unfinished: beside.Unfinished | None = None
     banners: list[Banner] = field(default_factory=list)
     tab: str = ""
+    view: str = ""
 
 
 async def viewpoint(service: Service, caller: Caller) -> Viewpoint:
@@ -92,8 +100,8 @@ async def viewpoint(service: Service, caller: Caller) -> Viewpoint:
     return Viewpoint(target=service.target, caller=caller, zone=_zone(await service.settings.current()))
 
 
-async def framed(request: Request, service: Service, caller: Caller, tab: str) -> Frame:
-    """The frame of a view. Raises what ``Control.connection`` raises."""
+async def framed(request: Request, service: Service, caller: Caller, tab: str, view: str = "") -> Frame:
+    """The frame of a view, which stands under a tab. Raises what ``Control.connection`` raises."""
     last = await service.jobs.page(limit=2, kind="backup", status="completed")
     newest = await service.jobs.page(limit=1, kind="backup")
     (row,) = await overview(service.control, [service.target])
@@ -118,10 +126,18 @@ async def framed(request: Request, service: Service, caller: Caller, tab: str) -
         last_proven=row.last_proven,
         copies=copies,
         unfinished=await beside.unfinished(service),
-        several=len(targets_of(request).held()) > 1,
+        targets=_readable(request, caller),
+        lock=await lock_of(service, last[0].archive if last else None),
         banners=banners,
         tab=tab,
+        view=view or tab,
     )
+
+
+def _readable(request: Request, caller: Caller) -> tuple[str, ...]:
+    """The targets that the caller may read."""
+    held = targets_of(request).held()
+    return tuple(sorted(name for name in held if allowed(caller.principal, "read", name)))
 
 
 async def _settings(service: Service) -> BackupSettings | None:

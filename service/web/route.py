@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 
 from ...stages.errors import KleidiaError
 from ..api.identity.address import base_path
@@ -21,7 +22,12 @@ from ..api.problems import ApiError, told
 from .templating import by_htmx, here, page
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
     from ..api.problems import Told
+
+#: Bytes below which compressing saves nothing, and how hard zlib tries: more costs more time than it saves on the wire.
+_WORTH, _LEVEL = 1000, 6
 
 
 class PageRoute(AuthenticatedRoute):
@@ -29,7 +35,13 @@ class PageRoute(AuthenticatedRoute):
 
     A form is only taken from our own pages, however its sender is known: any page can make a browser send one, with
     whatever the host's login, or a proxy, takes for an identity.
+
+    Pages are compressed. Nothing in them is worth guessing by their length: no token against forged forms, no password.
     """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Compress the answer for who takes that."""
+        await GZipMiddleware(super().handle, _WORTH, _LEVEL)(scope, receive, send)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """As the API's, with errors shown."""

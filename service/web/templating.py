@@ -25,8 +25,13 @@ POLICY = (
 )
 
 
+#: Systems that are listed to choose from; of more the name is typed.
+_MOST_IN_A_LIST = 100
+
 #: htmx's status for: there is nothing more to ask for.
 ENDED = 286
+#: Filters that write amounts.
+_AMOUNTS = ("size", "number", "duration", "load")
 
 
 @cache
@@ -38,9 +43,21 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("size", "number", "duration", "ago", "phase", "cancelling", "can_be_cancelled", "state", "done"):
+    for name in (
+        "size",
+        "number",
+        "duration",
+        "ago",
+        "phase",
+        "cancelling",
+        "can_be_cancelled",
+        "state",
+        "done",
+        "load",
+    ):
         made.filters[name] = getattr(words, name)
     made.globals.update(icons=words.ICONS, kinds=words.KINDS, types=words.TYPES, actions=words.ACTIONS, utc=words.utc)
+    made.globals.update(most_in_a_list=_MOST_IN_A_LIST)
     return made
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..control.jobs import Job
 
 #: What stands before a state, for who does not see its colour.
@@ -28,6 +30,25 @@ ACTIONS = {
     "preserve": "keeps its rows",
     "stay": "stays: the archive does not know it",
     "drop": "goes: the archive does not know it",
+}
+#: What of a job's load is shown, with what it is called and how it is written.
+_LOAD = {
+    "vault": {
+        "requests": "requests",
+        "rate": "requests a second",
+        "at_once": "at the same time, at most",
+        "p50_ms": "half of the answers within",
+        "p99_ms": "99 of 100 answers within",
+        "longest_ms": "longest answer",
+        "least_at_once": "at the same time when answers became slower",
+        "refused": "refused (429, 503)",
+        "paused": "paused because of that",
+    },
+    "database": {
+        "longest_transaction": "longest transaction",
+        "locks_held": "tables locked for",
+        "exclusive_locks_held": "of it against everybody",
+    },
 }
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _PHASES = {
@@ -141,3 +162,22 @@ def done(job: Job) -> float | None:
         if (total := found.get(f"{name.removesuffix('_bytes')}_total"))
     ]
     return None if not parts else min(1.0, sum(min(1.0, part / total) for part, total in parts) / len(parts))
+
+
+def load(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The load that a job's report tells of: server, what, and how much; nothing where it tells of none."""
+    asked = report.get("load") or {}
+    return [
+        (server, what, _amount(name, figures[name]))
+        for server, names in _LOAD.items()
+        if (figures := asked.get(server))
+        for name, what in names.items()
+        if figures.get(name)
+    ]
+
+
+def _amount(name: str, value: float) -> str:
+    if name.endswith("_ms"):
+        return f"{value / 1000:.1f} s" if value >= 1000 else f"{value:.3g} ms"
+    whole = name in {"requests", "rate", "at_once", "least_at_once", "refused"}
+    return number(value) if whole else duration(value)

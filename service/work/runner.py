@@ -16,7 +16,8 @@ from ...pipeline.reports.jobs import BackupReport
 from ...pipeline.reports.stopped import left_by
 from ...pipeline.restore import run_restore
 from ...pipeline.tables.restore import run_restore_tables
-from ...stages.errors import ConfigurationError, DatabaseError, KleidiaError
+from ...pipeline.undo import look_at_state
+from ...stages.errors import ConfigurationError, DatabaseError, KleidiaError, VaultThreshold
 from ..control.copies.runs import CopyRuns
 from .backing_up import backup_request
 from .completion import end_job
@@ -26,7 +27,7 @@ from .proofs.drilling import drill_archive
 from .proofs.verifying import Judged, chosen, type_of, verify_archive
 from .restoring import make_fresh, restore_request, store_of, tables_request
 from .running import RunningJob
-from .undoing import Ended, end_unfinished, ends
+from .undo.ending import Ended, end_unfinished, ends
 
 if TYPE_CHECKING:
     from ...config.service import ServiceSettings
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ..control.proofs.verifications import Verifications
     from ..control.secrets import ServiceSecrets
     from ..control.settings import SettingsStore
+    from .undo.places import Places
 
 #: Seconds for which the end of a job is tried to be written, and between two attempts.
 _PATIENCE, _AGAIN = 300.0, 1.0
@@ -75,15 +77,22 @@ class Runner:
         begun: Callable[[Job], Awaitable[None]],
         verifications: Verifications,
         scratch: ScratchMaker | None,
+        places: Places,
     ) -> None:
         self._config = config
         self._replica = replica
         self._control, self._jobs, self._audit = control, jobs, audit
         self._settings, self._secrets = settings, secrets
-        self._begun = begun
+        self._begun, self.places = begun, places
         self._verifications, self._scratch = verifications, scratch
         self._running: list[RunningJob] = []
         self._stopped = ""
+
+    def cancel(self, job_id: int, reason: str) -> None:
+        """End one that runs."""
+        for each in self._running:
+            if each.job.id == job_id:
+                each.cancel(reason)
 
     def stop(self, reason: str) -> None:
         """End what runs, and every later one, for this reason."""
@@ -93,6 +102,9 @@ class Runner:
 
     async def run(self, job_id: int) -> None:
         """Run a job, unless it is not pending any more. Raises only what the control database does."""
+        waiting = await self._jobs.get(job_id)
+        if waiting is not None and await self.places.elsewhere(waiting, self._config.state):
+            return  # a replica that has the journal takes it
         job = await self._jobs.start(job_id, self._replica)
         if job is None:
             return
@@ -131,8 +143,8 @@ class Runner:
                             log=log,
                         )
                     elif ends(running.job.options):
-                        job, jobs, config = running.job, self._jobs, self._config
-                        ended = await end_unfinished(job, jobs, config, self._replica, running.update, log)
+                        job, rows, config = running.job, self.places.unfinished, self._config
+                        ended = await end_unfinished(job, self._jobs, rows, config, self._replica, running.update, log)
                         outcome.ended, outcome.warnings = ended, [*ended.warnings]
                     elif running.job.kind == "restore":
                         await self._restore(running, outcome, log)
@@ -143,6 +155,8 @@ class Runner:
                 outcome.error, outcome.hint = exc.summary, self._next_step(exc)
                 if exc.said:  # a server's own text, which requests do not get to see
                     log.warning("what the server said", said=exc.said)
+                if isinstance(exc, VaultThreshold):
+                    _log_unwritten(log, exc.paths)
             except Exception as exc:
                 log.exception("job failed in a way nobody expected")
                 outcome.error = f"The job failed in a way nobody expected: {type(exc).__name__}."
@@ -160,7 +174,7 @@ class Runner:
             return error.hint
         return (
             f"{error.hint} Do so where the replica {self._replica} ran, with its configuration and its state "
-            "directory, or by the API, if replicas share that directory."
+            "directory, or by the page or the API, as long as a replica has that directory."
         )
 
     async def _back_up(self, running: RunningJob, log: Any) -> BackupReport:
@@ -196,9 +210,11 @@ class Runner:
             some = tables_request(job, config, store, password, first)
             outcome.report = await run_restore_tables(some, running.update, log)
         else:
+            await self.places.begin(job, config.state)
             request = restore_request(job, config, store, password, first)
             made = await make_fresh(request, job.options)
-            outcome.report = await run_restore(request, running.update, log)
+            outcome.report = restored = await run_restore(request, running.update, log)
+            _log_unwritten(log, restored.failed)
         outcome.warnings += (*made, *outcome.report.warnings)
 
     async def _look(self, running: RunningJob, log: Any) -> Judged:
@@ -240,11 +256,17 @@ class Runner:
     async def _end(self, running: RunningJob, outcome: Outcome, log: Any) -> None:
         """Write what became of it, and try for a while when the database is away."""
         deadline = monotonic() + _PATIENCE
+        job, state = running.job, self._config.state
+        left = await look_at_state(state) if job.kind == "restore" else None
+
+        async def settle(connection: Connection) -> Job | None:
+            if left is not None:
+                await self.places.settle(left, [self._config], connection, job)
+            return await self._settle(running, outcome, connection)
+
         while True:
             try:
-                ended = await end_job(
-                    self._control, self._jobs, self._audit, lambda c: self._settle(running, outcome, c)
-                )
+                ended = await end_job(self._control, self._jobs, self._audit, settle)
                 break
             except DatabaseError as exc:
                 if monotonic() > deadline:
@@ -295,3 +317,9 @@ class Runner:
         if ended is not None:
             await self._verifications.insert(said.row(ended), connection)
         return ended
+
+
+def _log_unwritten(log: Any, paths: tuple[str, ...]) -> None:
+    """A line for each secret, in the words that are looked for (specification, OpenBao Secrets Partially Restored)."""
+    for path in paths:
+        log.warning("failed to write", path=path)

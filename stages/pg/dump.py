@@ -19,6 +19,7 @@ from .server.questions import answered
 from .server.settings import CONTROL_SCHEMA, PostgresSettings, Table
 
 if TYPE_CHECKING:
+    from ..load.rate import TokenBucket
     from .dumps.together import Parallel
     from .server.tools import Tool
 
@@ -38,7 +39,8 @@ class _PgDump(Generic[T]):
 
     Preserved tables come without their rows, as do those of the audit log unless ``include_audit``. Give ``checked``
     (from ``check_backup``) and ``without_rows`` (from ``tables_without_rows``) when these were asked for already. With
-    ``parallel`` the rows of some tables are left to others (see ``DumpTables``), unless these cannot begin. The stage
+    ``parallel`` the rows of some tables are left to others (see ``DumpTables``), unless these cannot begin. ``rate``
+    counts the bytes that are read, as in ``DumpRun``. The stage
     returns only after pg_dump exited with 0; when it fails or is cancelled, pg_dump is killed and reaped.
     """
 
@@ -53,8 +55,10 @@ class _PgDump(Generic[T]):
         checked: tuple[Tool, DatabaseFacts] | None = None,
         without_rows: tuple[Table, ...] | None = None,
         parallel: Parallel | None = None,
+        rate: TokenBucket | None = None,
     ) -> None:
         self.settings = settings
+        self.rate = rate
         self.include_audit = include_audit
         self.checked = checked
         self.without_rows = without_rows
@@ -120,7 +124,12 @@ class _PgDump(Generic[T]):
         left_out = (f"--exclude-table-data={table}" for table in self.report.without_rows)
         always = ("--clean", "--if-exists", f"--exclude-schema={CONTROL_SCHEMA}")
         return DumpRun(
-            self.settings, tool, (*always, *left_out, *options), self.settings.lock_milliseconds, facts.standby
+            self.settings,
+            tool,
+            (*always, *left_out, *options),
+            self.settings.lock_milliseconds,
+            facts.standby,
+            self.rate,
         )
 
 

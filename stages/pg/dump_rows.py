@@ -14,6 +14,7 @@ from .dumps.reading import RowsChunks
 from .dumps.run import DumpRun
 
 if TYPE_CHECKING:
+    from ..load.rate import TokenBucket
     from .dumps.together import Parallel
     from .server.settings import PostgresSettings, Table
     from .server.tools import Tool
@@ -34,7 +35,14 @@ class DumpTables:
     working_set = 4 * MAX_CHUNK + 2 * LONG
 
     def __init__(
-        self, settings: PostgresSettings, tool: Tool, parallel: Parallel, tables: tuple[Table, ...], *, standby: bool
+        self,
+        settings: PostgresSettings,
+        tool: Tool,
+        parallel: Parallel,
+        tables: tuple[Table, ...],
+        *,
+        standby: bool,
+        rate: TokenBucket | None = None,
     ) -> None:
         self._parallel = parallel
         self._tables = tables
@@ -45,7 +53,7 @@ class DumpTables:
             "--strict-names",
             *(f"--table={table}" for table in tables),
         )
-        self._run = DumpRun(settings, tool, options, wait, standby)
+        self._run = DumpRun(settings, tool, options, wait, standby, rate)
 
     async def __call__(self, out: Outlet[Chunk]) -> None:
         """Run pg_dump.

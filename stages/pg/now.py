@@ -11,6 +11,7 @@ from psycopg import sql
 
 from ...pipeline.engine import in_thread
 from ..errors import DumpFailed
+from ..load.meter import transaction
 from .dumps.run import DumpRun
 from .outline import Outline
 from .server.connect import Connection, connect, one
@@ -86,6 +87,7 @@ def _count(session: ExitStack, settings: PostgresSettings, include_audit: bool) 
         connection = stack.enter_context(connect(settings))
         stack.callback(connection.close)  # without a COMMIT, for which a server that hangs would let us wait
         without = frozenset(tables_without_rows(connection, settings, include_audit))
+        stack.enter_context(transaction("shared"))  # until the connection is closed
         _begin(connection, settings)
         snapshot = str(one(connection, "SELECT pg_export_snapshot()")[0])
         rows: dict[Table, int | None] = {}

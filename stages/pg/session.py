@@ -8,12 +8,14 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import anyio
 
 from ...pipeline.engine import MAX_CHUNK, Inlet, drain
 from ..errors import Busy, DatabaseError, DatabaseUnreachable, RestoreFailed
+from ..load.meter import meter
 from ..words import DATABASE
 from .execution.cleaning import Cleaning
 from .execution.executor import Executor
@@ -126,6 +128,9 @@ class RestoreSession:
         self._role = ""
         self._version = 0
         self._refused: StatementRefused | None = None
+        self._meter = meter()
+        self._opened = 0.0  # when the transaction began
+        self._locking = 0.0  # when its first statement that locks tables against everybody may have run
 
     async def __call__(self, sql: Inlet[Text]) -> None:
         """Execute the SQL text inside the transaction, without committing it.
@@ -134,6 +139,7 @@ class RestoreSession:
         when it holds what would end the transaction; ``DatabaseUnreachable`` when the server was lost.
         """
         assert self._executor is not None
+        self._locking = self._locking or monotonic()
         try:
             async for chunk in sql.until_end():  # the edge may stay open for long
                 await self._ask(self._executor.feed, chunk)
@@ -171,6 +177,7 @@ class RestoreSession:
                 await outcome.settle(self.settings, self._transaction, self._name, failure)
                 self.report.warnings.append("The connection was lost during COMMIT; the server says it was committed.")
                 self.report.committed = True
+            self._measure()
 
     # Around the archive's text -------------------------------------------------------------------------------------
 
@@ -192,6 +199,7 @@ class RestoreSession:
     def _begin(self) -> bool:
         connection = open_connection(self.settings, name=self._name)
         self._wire = wire = Wire(connection)
+        self._opened = monotonic()
         try:
             wire.script(_SESSION.format(lock=self.settings.lock_milliseconds))
             wire.script(f"BEGIN; {self._preservation.first()}")
@@ -209,6 +217,8 @@ class RestoreSession:
     def _before(self) -> None:
         assert self._wire is not None
         assert self._cleaning is not None
+        if self._preservation.keep:  # which are locked from here on
+            self._locking = monotonic()
         self._cleaning.begin(self._preservation.keep)
         self._wire.script(self._preservation.before())
         self._remembered = self._memory()
@@ -305,6 +315,17 @@ class RestoreSession:
         except DatabaseError:
             wire.close()
             self.report.rolled_back = await outcome.end_backend(self.settings, self._name, self._transaction)
+        finally:
+            self._measure()
+
+    def _measure(self) -> None:
+        """The transaction has ended: note how long it was open, and held its locks."""
+        if self._opened:
+            now = monotonic()
+            self._meter.transaction(now - self._opened)
+            if self._locking:
+                self._meter.locked("exclusive", now - self._locking)
+            self._opened = self._locking = 0.0
 
     def _undo(self) -> bool:
         """ROLLBACK; whether the server confirms it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from ...formats.json import text as jsontext
 from ..words import count, one_or_more
 
 T = TypeVar("T")
@@ -35,7 +36,8 @@ class Named(Generic[T]):
 class ReadReport:
     """What a ``VaultSource`` did.
 
-    ``deleted`` secrets have a deleted or destroyed newest version, or metadata alone where the archive takes that.
+    ``taken`` ones were not read, but taken from an earlier archive. ``deleted`` secrets have a deleted or destroyed
+    newest version, or metadata alone where the archive takes that.
     ``vanished`` ones were listed and had no value when they were read: deleted in between, or metadata alone.
     ``unreadable`` are pairs of archive path (a folder ends with a slash) and reason. ``too_many_strings`` names secrets
     with more strings than a server takes in one request by default. ``empty_roots`` held nothing at all.
@@ -45,6 +47,7 @@ class ReadReport:
     """
 
     read: int = 0
+    taken: int = 0
     deleted: int = 0
     vanished: int = 0
     unreadable: Named[tuple[str, str]] = field(default_factory=Named)
@@ -58,7 +61,13 @@ class ReadReport:
     @property
     def seen(self) -> int:
         """How many paths were met, with a value or without."""
-        return self.read + self.deleted + self.vanished + self.unreadable.count
+        return self.read + self.taken + self.deleted + self.vanished + self.unreadable.count
+
+    def look_at(self, name: str, value: bytes) -> None:
+        """Remember a secret that has too many strings."""
+        # A string has two quotes: counting those first is quick, and enough for nearly all.
+        if value.count(b'"') > 2 * SERVER_STRINGS - 16 and jsontext.strings(value) > SERVER_STRINGS - 8:
+            self.too_many_strings.add(name)
 
     def warnings(self) -> list[str]:
         """What an operator should know, one sentence each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ import pytest
 from kleidia_backup.pipeline.engine import MAX_CHUNK, Pipeline
 from kleidia_backup.pipeline.engine.testing import ListSink, collect
 from kleidia_backup.stages.errors import DatabaseUnreachable, DumpFailed
+from kleidia_backup.stages.load.rate import TokenBucket
 from kleidia_backup.stages.pg.dump import PgDump
 from kleidia_backup.stages.pg.server.dump_errors import without_values
 
@@ -272,3 +274,23 @@ async def test_a_value_that_is_too_large_for_its_text(db: Any, script: Any, tmp_
 async def test_only_names_of_objects_stay_between_quotes(said: str, shown: str) -> None:
     """Whatever else the server quotes may be a value."""
     assert without_values(said) == shown
+
+
+async def test_a_dump_is_read_no_faster_than_was_set(db: Any) -> None:
+    """4 MB at 2 MB a second take nearly two seconds, the burst aside."""
+    db.execute("CREATE TABLE t AS SELECT n, repeat('x', 400) AS pad FROM generate_series(1, 10000) AS n")
+    begun = monotonic()
+    chunks = await collect(PgDump(db.settings, rate=TokenBucket(2_000_000, 200_000)))
+    size = sum(map(len, chunks))
+    assert size > 4_000_000
+    # What is read last is waited for too, and a chunk more may be there at once.
+    assert monotonic() - begun >= (size - 200_000 - MAX_CHUNK) / 2_000_000
+
+
+async def test_a_pg_dump_has_the_priority_that_was_set(db: Any, script: Any) -> None:
+    """Lower than ours by ``nice``; it is a child of ours."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    wait = f'i=0\nwhile [ "$(nice)" = {own} ] && [ $i -lt 200 ]; do sleep 0.05; i=$((i+1)); done'
+    fake = script("pg_dump", f"{wait}\necho \"-- nice $(nice)\"\necho 'SELECT 1;'")
+    text = b"".join(await db.using(pg_dump=fake, nice=7).dump())
+    assert f"-- nice {min(19, own + 7)}\n".encode() in text

@@ -59,6 +59,26 @@ async def test_a_database_comes_back_as_it_was(db: Any, other: Any) -> None:
     assert other.text() == db.text()
 
 
+async def test_foreign_keys_are_off_in_the_restore_and_hold_after_it(db: Any, other: Any) -> None:
+    """``session_replication_role`` is replica in its own session, while others have origin; then keys hold again."""
+    db.execute("CREATE TABLE users (id int PRIMARY KEY)", "INSERT INTO users VALUES (1)")
+    db.execute("CREATE TABLE keys (owner int REFERENCES users)", "INSERT INTO keys VALUES (1)")
+    other.execute("CREATE TABLE seen (role text)")
+    chunks = await db.dump()
+    async with open_session(other.settings) as session:
+        await run_sink(
+            session, [*chunks, b"INSERT INTO public.seen SELECT current_setting('session_replication_role');\n"]
+        )
+        assert other.value("SHOW session_replication_role") == "origin"
+        await session.commit()
+    assert session.report.replica
+    assert other.value("SELECT role FROM seen") == "replica"
+    assert other.value("SHOW session_replication_role") == "origin"
+    assert other.query("SELECT owner FROM keys") == [(1,)]
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        other.execute("INSERT INTO keys VALUES (2)")
+
+
 @both
 async def test_nothing_is_there_before_commit_nor_without_it(db: Any, other: Any) -> None:
     """Leaving the session without a commit rolls back, ends its session on the server, and says so."""

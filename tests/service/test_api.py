@@ -68,7 +68,11 @@ async def test_from_trigger_to_restored(
     with psycopg.connect(application, autocommit=True) as connection:
         connection.execute("DROP TABLE users")
     kv.put("app/secret-0", {"value": "changed"})
-    assert (await api.get("/api/backup/restore/status")).json() == {"running": False, "job": None}
+    assert (await api.get("/api/backup/restore/status")).json() == {
+        "running": False,
+        "job": None,
+        "unfinished": [],
+    }
     answer = await api.post("/api/backup/restore", json={"key": "latest", "password": PASSWORD})
     assert answer.status_code == 202, answer.text
     restored = await ended(api, answer.json()["id"])

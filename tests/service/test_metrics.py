@@ -61,6 +61,12 @@ async def test_what_ran_is_told_by_every_replica(
     assert datetime.fromtimestamp(at, UTC) == datetime.fromisoformat(job["finished_at"])
     assert found["kleidia_backup_last_size_bytes", "backup", "vault"] == job["size"]
     assert found["kleidia_backup_last_duration_seconds", "backup", "vault"] == pytest.approx(job["duration"])
+    load = job["report"]["load"]["vault"]
+    assert found["kleidia_backup_last_vault_requests", "backup", "vault"] == load["requests"]
+    assert found["kleidia_backup_last_vault_request_p99_seconds", "backup", "vault"] == pytest.approx(
+        load["p99_ms"] / 1000
+    )
+    assert ("kleidia_backup_last_longest_transaction_seconds", "backup", "vault") not in found, "no database was asked"
     assert found["kleidia_backup_runs_total", "backup", "completed", "vault"] == 1
     assert found["kleidia_backup_runs_total", "backup", "failed", "vault"] == 1
     async with Service(service_settings) as replica, admin_of(replica) as other:

@@ -67,7 +67,13 @@ async def test_from_run_backup_now_to_restore_now(browser: httpx.AsyncClient, ap
     history = await _shown(browser, "/history")
     assert "The last backup is from" in history
     assert job["archive"] in history
-    assert job["checksum"] in await _shown(browser, "/jobs/1")
+    shown = await _shown(browser, "/jobs/1")
+    assert job["checksum"] in shown
+    requests = job["report"]["load"]["vault"]["requests"]
+    assert requests > 0
+    assert f'<tr><td>vault</td><th scope="row">requests</th><td>{requests}</td></tr>' in shown
+    assert '<th scope="row">longest transaction</th>' in shown
+    assert "against everybody" not in shown
     assert job["archive"] in await _shown(browser, "/restore")
 
     with psycopg.connect(application, autocommit=True) as connection:
@@ -95,6 +101,7 @@ async def test_from_run_backup_now_to_restore_now(browser: httpx.AsyncClient, ap
     restored = await ended(browser, 2)
     assert restored["status"] == "completed", restored
     assert restored["report"]["backup"]
+    assert '<th scope="row">of it against everybody</th>' in await _shown(browser, "/jobs/2")
     with psycopg.connect(application) as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (20,)
     assert kv.get("app/secret-0") == {"value": "s0"}

@@ -46,6 +46,9 @@ _CALLS = {
     "POST /restore/preview": "POST /restore/dry-run",
     "POST /restore/contents": "POST /contents",
     "GET /inspections/{id}": "GET /inspections/{id}",
+    "GET /restore/compare": "POST /diff",
+    "POST /restore/compare": "POST /diff",
+    "GET /jobs/{id}/report": "GET /jobs/{id}",
     "POST /restore/verify": "POST /verify",
     "POST /restore/drill": "POST /drill",
     "POST /restore/download": "GET /download/{key:path}",
@@ -59,7 +62,7 @@ _CALLS = {
     "POST /settings/retention": "GET /retention/preview",
 }
 #: Shown to whoever has a role on any target, as GET /api/targets; and to everybody.
-_ANYBODY = {"GET /", "GET /targets"}
+_ANYBODY = {"GET /", "GET /targets", "GET /switch"}
 _PUBLIC = {"GET /login/token", "POST /login/token", "GET /static/{name}"}
 
 

@@ -40,6 +40,12 @@ pytestmark = pytest.mark.anyio
 LOCK = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE"
 
 
+@pytest.fixture
+def service_settings(service_settings: ServiceSettings) -> ServiceSettings:
+    """A replica that is silent for three seconds counts as dead, for tests that wait for it."""
+    return replace(service_settings, intervals=replace(service_settings.intervals, dead=3))
+
+
 class Replicas:
     """Processes that run the service."""
 

@@ -37,7 +37,11 @@ async def test_jobs_and_the_audit_log(service: Service, other: Service) -> None:
     async with asking(create_app(other)) as admin:
         assert (await admin.get("/api/backup/jobs")).json()["jobs"] == []
         assert (await admin.get("/api/backup/jobs/running")).json()["jobs"] == []
-        assert (await admin.get("/api/backup/restore/status")).json() == {"running": False, "job": None}
+        assert (await admin.get("/api/backup/restore/status")).json() == {
+            "running": False,
+            "job": None,
+            "unfinished": [],
+        }
         assert (await admin.get("/api/backup/audit")).json()["entries"] == []
         assert (await admin.get(f"/api/backup/jobs/{mine.id}")).status_code == 404
         assert (await admin.post(f"/api/backup/jobs/{waiting.id}/cancel")).status_code == 404

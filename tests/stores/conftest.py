@@ -15,9 +15,13 @@ from kleidia_backup.stages.stores.directory.store import DirectorySettings, Dire
 from kleidia_backup.stages.stores.s3.store import S3Settings, S3Store
 
 from ..buckets import s3_settings
+from . import endpoint
+from .endpoint import BASE
 from .faults import FaultProxy, fault_proxy
 
-PREFIX = "some/backups/"
+PREFIX = f"{BASE}some/backups/"
+#: A store of the operator's own, where one is named.
+ENDPOINT = (pytest.param("endpoint", marks=pytest.mark.endpoint),) if endpoint.named() else ()
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,24 @@ def store_directory() -> Iterator[Path]:
         yield Path(made)
 
 
-@pytest.fixture(params=["directory", "directory-trio", "moto", "rclone", "seaweedfs"])
+@pytest.fixture
+def endpoint_bucket() -> Iterator[Bucket]:
+    """The bucket of the operator's own store: of it what lies below ``BASE``: nothing, also afterwards."""
+    bucket = endpoint.bucket()
+    yield bucket
+    bucket.empty()
+    assert (bucket.keys(), bucket.uploads()) == ([], [])
+
+
+@pytest.fixture(params=["directory", "directory-trio", "moto", "rclone", "seaweedfs", *ENDPOINT])
 def case(request: pytest.FixtureRequest) -> Case:
     """Each store in turn; S3 on a server that knows conditions, and on one that checks signatures."""
     if request.param == "moto":
         return _s3_case("moto", request.getfixturevalue("bucket"), 5 * 1024 * 1024)
     if request.param == "seaweedfs":
         return _s3_case("seaweedfs", request.getfixturevalue("seaweed_bucket"), 5 * 1024 * 1024)
+    if request.param == "endpoint":
+        return _s3_case("endpoint", request.getfixturevalue("endpoint_bucket"), 5 * 1024 * 1024)
     if request.param == "rclone":
         return _s3_case("rclone", request.getfixturevalue("rclone_bucket"), 64 * 1024)
     backend = "trio" if request.param.endswith("trio") else "asyncio"
@@ -127,8 +142,10 @@ async def broken_moto(bucket: Bucket) -> AsyncIterator[Broken]:
         yield Broken(bucket, proxy)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of the many sizes of a beginning that is replaced, a store that takes a second for each is tried with a few."""
+    if config.option.markexpr == "endpoint" and not endpoint.named():
+        raise pytest.UsageError("No store is named: see docs/stores.md for KLEIDIA_TEST_ENDPOINT and its relatives.")
     begins, kept = "test_a_beginning_is_replaced[seaweedfs-", "test_a_beginning_is_replaced[seaweedfs-4196-100-5]"
     for item in items:
         if item.name.startswith(begins) and not item.name.endswith("-0]") and item.name != kept:

@@ -21,7 +21,7 @@ from kleidia_backup.stages.errors import (
 from kleidia_backup.stages.stores.base import ObjectInfo, ObjectStore
 from kleidia_backup.stages.stores.s3 import replace
 
-from .conftest import PREFIX, Case
+from .conftest import BASE, PREFIX, Case
 
 pytestmark = pytest.mark.anyio
 
@@ -217,20 +217,20 @@ async def test_delete(store: ObjectStore, case: Case) -> None:
 async def test_list_in_name_order_under_the_prefix(store: ObjectStore, case: Case) -> None:
     """Names in order, with sizes and times, and only those that begin with the prefix, whatever the prefix ends in."""
     for name in (
-        "some/backups/b",
-        "some/backups/a",
-        "some/backups/a-c",
-        "some/backup",
-        "some/backups-old/a",
-        "other/a",
+        f"{PREFIX}b",
+        f"{PREFIX}a",
+        f"{PREFIX}a-c",
+        f"{BASE}some/backup",
+        f"{BASE}some/backups-old/a",
+        f"{BASE}other/a",
     ):
         case.meddle(name, name.encode())
-    assert await names(store.list(PREFIX)) == ["some/backups/a", "some/backups/a-c", "some/backups/b"]
-    assert await names(store.list("some/backups/a")) == ["some/backups/a", "some/backups/a-c"]
-    assert await names(store.list("none/")) == []
-    async with aclosing(store.list("other/")) as found:  # type: ignore[type-var]  # all are generators
+    assert await names(store.list(PREFIX)) == [f"{PREFIX}a", f"{PREFIX}a-c", f"{PREFIX}b"]
+    assert await names(store.list(f"{PREFIX}a")) == [f"{PREFIX}a", f"{PREFIX}a-c"]
+    assert await names(store.list(f"{BASE}none/")) == []
+    async with aclosing(store.list(f"{BASE}other/")) as found:  # type: ignore[type-var]  # all are generators
         info = await anext(found)
-    assert (info.size, info.modified.tzinfo) == (len("other/a"), UTC)
+    assert (info.size, info.modified.tzinfo) == (len(f"{BASE}other/a"), UTC)
 
 
 async def test_presigned_url(store: ObjectStore, case: Case) -> None:
@@ -313,7 +313,7 @@ async def test_check_finds_every_right_there(store: ObjectStore, case: Case) -> 
 
 async def test_stale_uploads_are_aborted(store: ObjectStore, case: Case) -> None:
     """Unfinished uploads under our prefix with a name of ours, and no others."""
-    theirs = f"{PREFIX}other-20260117.enc", "elsewhere/backup-full-20260117-120000.enc"
+    theirs = f"{PREFIX}other-20260117.enc", f"{BASE}elsewhere/backup-full-20260117-120000.enc"
     begun = [await store.create(name, part_size=case.part_size) for name in (NAME, *theirs)]
     for each in begun:
         await each.put_part(1, bytearray(b"data"))

@@ -232,6 +232,18 @@ async def everything(source: VaultSource) -> list[Secret]:
     return sink.items
 
 
+async def test_a_backup_reads_twenty_secrets_at_a_time(stub: StubVault) -> None:
+    """As many requests as workers are under way, and no more."""
+
+    async def fault(_request: web.Request) -> None:
+        await anyio.sleep(0.005)
+
+    stub.fill(200)
+    stub.fault = fault
+    found, _ = await backup(stub, Root("", "secret"))
+    assert (stub.most_running, len(found)) == (20, 200)
+
+
 async def test_no_request_is_open_while_nobody_takes_secrets(stub: StubVault) -> None:
     """When the edge is full the workers wait without a connection."""
     stub.fill(100)

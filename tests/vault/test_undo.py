@@ -471,11 +471,18 @@ async def test_a_token_that_died_ends_the_undo(
 async def test_twenty_at_a_time(stub: StubVault, restored: Write) -> None:
     """As many as there are workers, and no more."""
     stub.fill(100)
-    vault = settings(stub)
+    vault = settings(stub, adaptive=False)  # as what undoes a restore has it
     journal = await restored(vault, *(f"s/{n}" for n in range(100)))
 
-    async def fault(_request: web.Request) -> None:
-        await anyio.sleep(0.005)
+    full = anyio.Event()
+
+    async def fault(request: web.Request) -> None:
+        if "/s/" not in request.path:
+            return
+        if stub.running == 20:
+            full.set()
+        with anyio.fail_after(60):
+            await full.wait()
 
     stub.fault, stub.most_running = fault, 0
     await undo(vault, journal, workers=20)

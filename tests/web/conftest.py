@@ -1,4 +1,4 @@
-"""A browser at the page of ``serve --demo``: real servers, a real service, a process of its own.
+"""A browser at the page: of ``serve --demo``, or of a service on the tests' servers; either is a process of its own.
 
 The set needs Chromium (``KLEIDIA_TEST_CHROMIUM``, or ``chromium`` on PATH) and the extra ``web-test``. Where one of
 them is missing it is not run, and says so; with ``KLEIDIA_TEST_BROWSER_REQUIRED`` it fails then. ``.ci/run`` installs
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kleidia_backup.demo.servers.together import OpenBaoServer, PostgresServer, S3Server
+
 from ..service.serving import serving
 from .browsers import CHROMIUM, MISSING, OPTIONS
 from .sight import Sight
+from .site import Site, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -38,9 +41,9 @@ def demo() -> Iterator[dict[str, str]]:
         yield told
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, without a window."""
+    """The browser, without a window. Its library runs an event loop in this thread, which no other test could bear."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -53,4 +56,25 @@ def chromium() -> Iterator[Browser]:
 def sight(chromium: Browser, demo: dict[str, str]) -> Iterator[Sight]:
     """A person at the page, who is not logged in."""
     with Sight.opened(chromium, demo) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def site(
+    postgres_server: PostgresServer,
+    openbao_server: OpenBaoServer,
+    rclone_server: S3Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
+    """A service for the tests of one module: an application, a vault, a store behind a gate, a receiver of messages."""
+    with running(postgres_server, openbao_server, rclone_server, tmp_path_factory.mktemp("site")) as made:
+        yield made
+
+
+@pytest.fixture
+def person(chromium: Browser, site: Site) -> Iterator[Sight]:
+    """An administrator at its page, when nothing runs."""
+    site.idle()
+    with Sight.opened(chromium, site.told) as opened:
+        opened.log_in()
         yield opened

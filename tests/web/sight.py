@@ -51,6 +51,22 @@ class Sight:
         """A button, by its words."""
         self.page.get_by_role("button", name=name, exact=True).click()
 
+    def tab_to(self, name: str) -> None:
+        """Press the tabulator until something has the focus, by its words or the name of its field; it is seen there.
+
+        Raises ``AssertionError`` where it cannot be reached.
+        """
+        for _ in range(200):
+            self.page.keyboard.press("Tab")
+            found = self.page.evaluate(
+                "[document.activeElement.textContent.trim(), document.activeElement.name || '',"
+                " getComputedStyle(document.activeElement).outlineWidth]"
+            )
+            if name in found[:2]:
+                assert found[2] == "3px", f"{name} has the focus, and nobody sees it"
+                return
+        raise AssertionError(f"{name} is not reached by the keyboard")
+
     def jobs(self, **query: str) -> list[dict[str, Any]]:
         """The jobs that the service has, newest first."""
         found: list[dict[str, Any]] = self.api.get("/api/backup/jobs", params=query).json()["jobs"]

@@ -10,7 +10,7 @@ from ....pipeline.verify import verify_password
 from ....stages.errors import ArchiveError, ConfigurationError, NotAnArchive, UnsupportedArchive, WrongPassword
 from ...control.audit import AuditEntry
 from ...work.restoring import places_of
-from ...work.undoing import DISMISS, UNDO
+from ...work.undo.ending import DISMISS, UNDO
 from .. import combinations, models, rates
 from ..identity.callers import MayRestore, MayUndo, MayValidatePassword
 from .shared import (
@@ -99,8 +99,8 @@ def options_of(service: TheService, wanted: models.Restore) -> dict[str, Any]:
 async def undo_restore(request: Request, response: Response, service: TheService, caller: MayUndo) -> models.JobView:
     """Put back the secrets that a restore wrote which ended in the middle; what was not put back is in `report.left`.
 
-    The job finds the restore by its journal, in the state directory of the replica that runs it. Where replicas share
-    none, it may fail, and says on which machine the command is to be run.
+    The journal of a restore is in the state directory of the replica that ran it. Where replicas share none, the job
+    waits for one that has it; if none does, it fails and says where the journal is.
     """
     return await _end(request, response, service, caller, UNDO)
 
@@ -111,7 +111,7 @@ async def undo_restore(request: Request, response: Response, service: TheService
     responses={202: located("The job", "Where the job is told of."), **problems(409, 429)},
 )
 async def dismiss_restore(request: Request, response: Response, service: TheService, caller: MayUndo) -> models.JobView:
-    """Forget a restore that ended in the middle; what it wrote stays. As `undo` otherwise."""
+    """Forget a restore that ended in the middle; what it wrote stays. As `undo`, and also where no replica has it."""
     return await _end(request, response, service, caller, DISMISS)
 
 
@@ -154,8 +154,21 @@ async def validate_password(
 @router.get("/status", responses=problems())
 @polled
 async def restore_status(service: TheService, _: Viewer) -> models.RestoreStatus:
-    """The restore that waits or runs, else the last one."""
+    """The restore that waits or runs, else the last one; and restores that ended in the middle, on any replica."""
     found = await service.jobs.page(limit=1, kind="restore")
+    rows = await service.unfinished.of(service.target)
     return models.RestoreStatus(
-        running=any(job.active for job in found), job=models.JobView.of(found[0]) if found else None
+        running=any(job.active for job in found),
+        job=models.JobView.of(found[0]) if found else None,
+        unfinished=[
+            models.UnfinishedView(
+                archive=row.archive,
+                job=row.job_id,
+                detail=row.message,
+                replica=row.replica,
+                journal=row.journal,
+                reachable=row.here,
+            )
+            for row in rows
+        ],
     )

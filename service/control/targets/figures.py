@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The jobs of one target, kind and type: its last success with seconds and bytes, and the number in each status."""
+    """The jobs of one target, kind and type: its last success with seconds and bytes, and the number in each status.
+
+    ``last_load`` is what its report says of the load that it made, as JSON; None where it says nothing.
+    """
 
     target: str
     kind: Kind
@@ -25,6 +28,7 @@ class Summary:
     last_success_at: datetime | None
     last_duration: float | None
     last_size: int | None
+    last_load: dict[str, Any] | None
     counts: dict[str, int]
 
 
@@ -79,6 +83,7 @@ _LAGS = """
 
 _SUMMARY = """
     SELECT target, kind, backup_type, last.finished_at AS last_success_at, last.size AS last_size,
+        last.report -> 'load' AS last_load,
         extract(epoch FROM last.finished_at - last.started_at)::double precision AS last_duration, counts
     FROM (
         SELECT target, kind, backup_type, jsonb_object_agg(status, number) AS counts
@@ -89,7 +94,7 @@ _SUMMARY = """
         GROUP BY 1, 2, 3
     ) ran
     LEFT JOIN LATERAL (
-        SELECT finished_at, started_at, size FROM kleidia_backup.jobs job
+        SELECT finished_at, started_at, size, report FROM kleidia_backup.jobs job
         WHERE job.target = ran.target AND job.kind = ran.kind AND job.backup_type = ran.backup_type
           AND job.status = 'completed'
         ORDER BY id DESC LIMIT 1

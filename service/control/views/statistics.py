@@ -75,11 +75,17 @@ _NOTE = """
     ON CONFLICT DO NOTHING
 """
 _FORGET = "DELETE FROM kleidia_backup.missed_runs WHERE target = %s AND due < now() - make_interval(days => %s)"
+# Jobs are numbered as they are asked for, so the first one that is too old ends the reading: from the newest on, by the
+# index. One whose transaction took long may have a number that is a little too high: hence the day.
 _COUNT = """
     WITH ended AS (
         SELECT coalesce(scheduled_for, created_at) AS at, kind, status, size,
             extract(epoch FROM finished_at - started_at) AS seconds
-        FROM kleidia_backup.jobs WHERE target = %(target)s AND status IN ('completed', 'failed')
+        FROM kleidia_backup.jobs WHERE target = %(target)s AND status IN ('completed', 'failed') AND id > coalesce((
+            SELECT id FROM kleidia_backup.jobs
+            WHERE target = %(target)s AND created_at < (%(begins)s::timestamptz[])[1] - interval '1 day'
+            ORDER BY id DESC LIMIT 1
+        ), 0)
         UNION ALL
         SELECT due, kind, 'missed', NULL, NULL FROM kleidia_backup.missed_runs WHERE target = %(target)s
     )

@@ -13,10 +13,20 @@ addEventListener("DOMContentLoaded", () => {
     const polls = event.detail.elt.getAttribute("hx-trigger");
     if (document.hidden && polls) event.preventDefault();
   });
+  // A part that asks again and again goes on when nobody answers, or whoever stands before the service does.
+  const asks = (element) => (element.getAttribute("hx-trigger") || "").startsWith("every");
   // What is refused is shown where its answer would stand.
   document.body.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.xhr.status >= 400) event.detail.shouldSwap = true;
+    const status = event.detail.xhr.status;
+    if (status >= 400) event.detail.shouldSwap = status < 500 || !asks(event.detail.requestConfig.elt);
   });
+  // When nobody answers, that is said until somebody does.
+  const lost = document.getElementById("lost");
+  const say = (event) => {
+    const status = event.detail.xhr.status;
+    lost.hidden = status > 0 && !(status >= 500 && asks(event.detail.requestConfig.elt));
+  };
+  for (const each of ["htmx:afterRequest", "htmx:sendError"]) document.body.addEventListener(each, say);
   // The list of jobs is old when the last one that ran has ended.
   document.body.addEventListener("ended", () => location.reload());
 });

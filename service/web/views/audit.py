@@ -27,7 +27,7 @@ async def audit(
 ) -> Response:
     """Who did what, newest first. A list's "all" is an empty text."""
     found = await routes.list_audit(service, caller, PAGE, before, action or None)
-    frame = await framed(request, service, caller, "history")
+    frame = await framed(request, service, caller, "history", view="audit")
     return page("audit.html", request, frame=frame, found=found, chosen=action, all_actions=get_args(Action))
 
 

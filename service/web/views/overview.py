@@ -1,6 +1,7 @@
 """All targets at a glance; where there is one alone, its history."""
 
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import quote
 
 from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -30,3 +31,14 @@ async def overview(
     """Every target that the caller may read: how it is, what runs, what is next."""
     found = await routes.list_targets(request, caller, PAGE, offset)
     return page("targets.html", request, caller=caller, found=found)
+
+
+@router.get("/switch")
+async def switch(
+    request: Request,
+    _: routes.Anybody,
+    target: Annotated[str, Query(max_length=200)],
+    view: Literal["settings", "history", "restore", "audit"] = "history",
+) -> Response:
+    """To the same view of another target. Whether there is one of that name, and for whom, that view says."""
+    return RedirectResponse(f"{base_path(request)}/targets/{quote(target.strip(), safe='')}/{view}", 303)

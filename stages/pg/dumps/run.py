@@ -7,17 +7,20 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 from ....pipeline.engine import MAX_CHUNK, in_thread, task_group
+from ...load.meter import transaction
 from ..server import process
 from ..server.connect import is_connection_failure, login_error
 from ..server.dump_errors import dump_error
 
 if TYPE_CHECKING:
     from ...errors import DatabaseError
+    from ...load.rate import TokenBucket
     from ..server.settings import PostgresSettings
     from ..server.tools import Tool
 
@@ -38,7 +41,8 @@ PAUSES = 50
 class DumpRun:
     """pg_dump of one database, as plain text in UTF-8. ``lock_milliseconds`` is how long it waits for a lock (0: ever).
 
-    ``standby`` says that the server is one.
+    ``standby`` says that the server is one. ``rate`` counts the bytes of all runs of one backup, which are read no
+    faster.
     """
 
     settings: PostgresSettings
@@ -46,6 +50,7 @@ class DumpRun:
     options: tuple[str, ...]
     lock_milliseconds: int
     standby: bool = False
+    rate: TokenBucket | None = None
 
     @property
     def command(self) -> list[str]:
@@ -67,13 +72,19 @@ class DumpRun:
         or is cancelled, it is killed and reaped. Raises ``DumpFailed`` when pg_dump fails, ``DatabaseUnreachable`` or
         ``DatabaseForbidden`` when it cannot connect, and what ``take`` and ``send`` raise.
         """
-        child = await process.start(self.command, environment=self.settings.environment(), stdin=subprocess.DEVNULL)
+        child = await process.start(
+            self.command,
+            environment=self.settings.environment(),
+            stdin=subprocess.DEVNULL,
+            nice=self.settings.nice,
+        )
         said = process.Tail()
         try:
             async with task_group() as tasks:
                 tasks.start_soon(said.drain, child.stderr)
-                await _copy(child.stdout.end, take, send)
-                status = await child.wait()
+                with transaction("shared"):  # it begins right away, and ends with it
+                    await _copy(child.stdout.end, take, send, self.rate)
+                    status = await child.wait()
                 # A process that inherited its stderr may hold it open; its own output has arrived already.
                 tasks.cancel_scope.deadline = anyio.current_time() + process.POLITE
         finally:
@@ -88,11 +99,20 @@ class DumpRun:
         return dump_error(status, said, standby=self.standby, lock_timeout=self.lock_milliseconds / 1000)
 
 
-async def _copy(source: int, take: Callable[[bytes], Iterable[T]], send: Callable[[T], Awaitable[None]]) -> None:
+async def _copy(
+    source: int,
+    take: Callable[[bytes], Iterable[T]],
+    send: Callable[[T], Awaitable[None]],
+    rate: TokenBucket | None = None,
+) -> None:
+    read = 0  # bytes since the last pause
+
     def taken() -> tuple[list[T], bool, bool]:
         """Read and use in one thread call: what came of it, and whether more may be there, or nothing will come."""
+        nonlocal read
         for _ in range(READS):
             chunk = _read(source)
+            read += len(chunk or b"")
             items = list(take(chunk)) if chunk else []
             full = chunk is not None and len(chunk) >= GATHER
             if items or not full:
@@ -106,6 +126,10 @@ async def _copy(source: int, take: Callable[[bytes], Iterable[T]], send: Callabl
         items, more, ended = await in_thread(taken)
         for item in items:
             await send(item)
+        if rate is not None and read:
+            # The pipe fills, then pg_dump waits, then the server's own process.
+            await anyio.sleep(rate.take(read, monotonic()))
+            read = 0
 
 
 def _read(source: int) -> bytes | None:

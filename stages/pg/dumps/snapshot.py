@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ....pipeline.engine import in_thread
+from ...load.meter import transaction
 from ..server.connect import connect, one
 from ..server.preflight import tables_without_rows
 from ..server.questions import answered
@@ -66,6 +67,7 @@ def _export(session: ExitStack, settings: PostgresSettings, include_audit: bool)
             connection.execute("SET idle_session_timeout = 0")
         if version >= 170000:
             connection.execute("SET transaction_timeout = 0")
+        stack.enter_context(transaction())  # until the connection is closed
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot = str(one(connection, "SELECT pg_export_snapshot()")[0])
         values = {"control": CONTROL_SCHEMA, "large": settings.large_table, "most": MOST_TABLES}

@@ -21,6 +21,7 @@ from ....formats.sql.guard import SqlReader
 from ....formats.sql.pieces import Piece, Rows, Sql
 from ....pipeline.engine import in_thread
 from ...errors import DatabaseError
+from ...load.meter import transaction
 from ..server.connect import Connection, connect, one, open_connection
 from ..server.script import script
 from .expected import copy_of
@@ -74,7 +75,8 @@ def _read(connection: Connection, copied: Copied, expected: Expected) -> Found:
         return Found(None, same=False)
     digest, rows = expected.new_digest(), 0
     try:
-        with connection.cursor().copy(sql.SQL("COPY ({}) TO STDOUT").format(source)) as out:
+        copying = sql.SQL("COPY ({}) TO STDOUT").format(source)
+        with transaction("shared"), connection.cursor().copy(copying) as out:
             for data in out:
                 digest.update(data)
                 rows += 1  # the server sends each row as one message

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
 
 from ...errors import DatabaseError, DatabaseForbidden, DatabaseUnreachable
+from ...load.meter import meter
 from .conninfo import shown_name
 from .questions import Line, line
 
@@ -93,7 +95,12 @@ class _Connection(psycopg.Connection[TupleRow]):
     def wait(self, gen: PQGen[T], *args: Any, **options: Any) -> T:
         if self.line is not None:
             self.line.asks()
-        return super().wait(gen, *args, **options)
+        begun = monotonic()
+        try:
+            return super().wait(gen, *args, **options)
+        finally:
+            if self.autocommit:  # a question is a transaction then; the longer ones are counted where they are begun
+                meter().transaction(monotonic() - begun)
 
 
 def open_connection(settings: PostgresSettings, *, timeout: int | None = None, name: str = "") -> Connection:

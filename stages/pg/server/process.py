@@ -115,10 +115,11 @@ def wide_pipe() -> tuple[int, int]:
     return ends
 
 
-async def start(argv: list[str], *, environment: dict[str, str], stdin: int) -> Child:
+async def start(argv: list[str], *, environment: dict[str, str], stdin: int, nice: int = 0) -> Child:
     """Start a child in a session of its own: Ctrl-C on the terminal reaches us only, and we end it our way.
 
-    Its stdout is a wide pipe. The caller must ``end`` it.
+    Its stdout is a wide pipe. ``nice`` lowers its priority, 19 at most, from its beginning or shortly after.
+    The caller must ``end`` it.
     """
     output, stdout = wide_pipe()
     errors, stderr = os.pipe()
@@ -135,6 +136,9 @@ async def start(argv: list[str], *, environment: dict[str, str], stdin: int) -> 
     finally:
         os.close(stdout)
         os.close(stderr)
+    if nice:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it ended already; it is lower already
+            os.setpriority(os.PRIO_PROCESS, process.pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + nice))
     return Child(process, Reader(output), Reader(errors))
 
 

@@ -170,6 +170,24 @@ class PostgresSettings:
             kind="size",
         ),
     ] = 256 * 1024 * 1024
+    max_rate: Annotated[
+        int,
+        Setting(
+            "Bytes of SQL a second that a backup reads from the server, of all pg_dump processes together; 0 is no\n"
+            "limit. The dump's transaction is open for longer then.",
+            kind="size",
+            least=0,
+        ),
+    ] = 0
+    nice: Annotated[
+        int,
+        Setting(
+            "Priority of the pg_dump processes on this machine, as of nice(1): 0 is this program's, 19 the lowest.\n"
+            "It does nothing for a server on another machine.",
+            least=0,
+            most=19,
+        ),
+    ] = 0
     role_passwords: Annotated[
         bool,
         Setting(

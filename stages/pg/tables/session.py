@@ -13,6 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import anyio
@@ -146,6 +147,7 @@ class TablesSession(RestoreSession):
 
     def _before(self) -> None:
         wire, live, plan = self._connected(), self.plan.live, self.plan
+        self._locking = monotonic()
         self.report.warnings.clear()  # that triggers fire: ours do not, either way
         wire.script(TABLES + EXACT)
         if not plan.keep and live.dependents.views:  # before the tables: so does who reads one of them

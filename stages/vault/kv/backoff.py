@@ -1,8 +1,9 @@
-"""One back-off for all requests to a vault.
+"""One gate for all requests to a vault: what the server refuses, how long it takes, and what the settings allow.
 
 When the server says that it is too busy, twenty workers that each retry on their own keep it busy. So all requests
 pass one gate: trouble closes it for all of them, for a time that doubles with each round, and halves how many may be
-under way when it opens again; every success widens it by a little, as TCP does.
+under way when it opens again; every success widens it by a little, as TCP does. Where answers get slower before
+anything is refused, ``load/limit.py`` lowers the number too, and a token bucket keeps the rate that was set.
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ from typing import Literal, TypeAlias, TypeVar, TypeVarTuple
 
 import anyio
 
+from ...load.limit import Kind as Asked
+from ...load.limit import LatencyLimit
+from ...load.meter import meter
+from ...load.rate import TokenBucket
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 Kind: TypeAlias = Literal["busy", "error", "sealed", "standby", "unreachable"]
 
 #: Attempts at one request while others succeed; then it is the request, not the server.
 ATTEMPTS = 5
+#: Seconds whose share of ``max_rate`` may pass at once.
+BURST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +57,13 @@ class GaveUp(Exception):
 class SharedBackoff:
     """The gate. ``workers`` is the most requests under way; ``budget``, ``base`` and ``cap`` are seconds.
 
-    ``budget`` is how long nothing may succeed, counted from the first failure, before ``GaveUp``.
+    ``budget`` is how long nothing may succeed, counted from the first failure, before ``GaveUp``. ``adaptive``: fewer
+    are under way while answers are slow. ``max_rate`` is the most requests a second (0: any number).
     """
 
-    def __init__(self, workers: int, *, budget: float, base: float, cap: float) -> None:
+    def __init__(
+        self, workers: int, *, budget: float, base: float, cap: float, adaptive: bool = False, max_rate: int = 0
+    ) -> None:
         self.budget = budget
         self.retries = 0
         self.rounds = 0
@@ -60,8 +71,12 @@ class SharedBackoff:
         self._workers = workers
         self._base = base
         self._cap = cap
-        self._limiter = anyio.CapacityLimiter(workers)
+        self._latency = LatencyLimit(workers) if adaptive else None
+        self._slowed = 0
+        self._rate = TokenBucket(max_rate, max(1.0, max_rate * BURST)) if max_rate else None
         self._window = float(workers)
+        self._limiter = anyio.CapacityLimiter(self._allowed)
+        self._meter = meter()
         self._level = 0
         self._open_at = 0.0
         self._last_success = 0.0
@@ -75,6 +90,8 @@ class SharedBackoff:
             await self._enter()
             round_ = self.rounds
             try:
+                if self._rate is not None:
+                    await self._pace(self._rate)
                 result = await exchange(*args)
             finally:
                 self._limiter.release()
@@ -88,6 +105,37 @@ class SharedBackoff:
                 self._failing_since = None
                 raise GaveUp(result, alone=True)
             self.retries += 1
+
+    @property
+    def under_way(self) -> int:
+        """How many requests are under way."""
+        return self._limiter.borrowed_tokens
+
+    def answered(self, kind: Asked, *, began: float, under_way: int) -> None:
+        """A request was answered which began at that moment, when so many were under way, itself included."""
+        latency = self._latency
+        if latency is not None and latency.answered(kind, began=began, now=monotonic(), under_way=under_way):
+            self._adjust()
+            if latency.slowed > self._slowed:
+                self._slowed = latency.slowed
+                self._meter.slowed(latency.limit)
+
+    @property
+    def _allowed(self) -> int:
+        """How many may be under way."""
+        return int(self._window) if self._latency is None else min(int(self._window), self._latency.limit)
+
+    def _adjust(self) -> None:
+        before, now = self._limiter.total_tokens, self._allowed
+        if now != before:
+            self._limiter.total_tokens = now
+
+    async def _pace(self, rate: TokenBucket) -> None:
+        """Wait until the rate lets one more pass, and the gate, should it have been closed meanwhile."""
+        pause = rate.take(1, monotonic())
+        while pause > 0:
+            await anyio.sleep(pause)
+            pause = self._open_at - monotonic()
 
     async def _enter(self) -> None:
         """Wait until the gate is open and one of its places is free, and take it."""
@@ -110,7 +158,7 @@ class SharedBackoff:
         if round_ == self.rounds and (self._level or self._window < self._workers):
             self._level = 0
             self._window = min(self._workers, self._window + 1 / self._window)
-            self._limiter.total_tokens = int(self._window)
+            self._adjust()
 
     def _failed(self, round_: int, trouble: Trouble) -> None:
         now = monotonic()
@@ -124,8 +172,9 @@ class SharedBackoff:
             self.rounds += 1
             self._level += 1
             self._window = max(1.0, self._window / 2)
-            self._limiter.total_tokens = int(self._window)
+            self._adjust()
             pause += random.uniform(0, min(self._cap, self._base * 2 ** min(self._level, 16)))  # noqa: S311 - jitter
         opens = max(self._open_at, now + min(pause, left))
         self.paused += opens - max(self._open_at, now)
+        self._meter.paused(opens - max(self._open_at, now))
         self._open_at = opens

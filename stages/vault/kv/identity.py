@@ -49,6 +49,12 @@ async def may_be_behind(client: VaultClient) -> bool:
     return leader.ha_enabled and not leader.is_self
 
 
+async def identity_of(client: VaultClient) -> tuple[str, str]:
+    """Both, in this order, by one request."""
+    status = await _status(client)
+    return status.cluster_id, status.version
+
+
 async def _status(client: VaultClient) -> _Status:
     try:
         answer = await client.request(Call("GET", "sys/seal-status"))

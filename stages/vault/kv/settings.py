@@ -129,6 +129,16 @@ class VaultSettings:
         ),
     ] = False
     workers: Annotated[int, Setting("Requests at the same time, at most.", least=1, most=128)] = 20
+    adaptive: Annotated[
+        bool,
+        Setting(
+            "Whether fewer are under way while the server's answers get slower, so that others wait less.\n"
+            "A restore is not slowed by that."
+        ),
+    ] = True
+    max_rate: Annotated[
+        int, Setting("Requests a second, at most, of restores too; 0 is no limit.", least=0, most=1_000_000)
+    ] = 0
     versions: Annotated[
         int,
         Setting(

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from io import BytesIO
+from time import monotonic
 from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from ...errors import ConfigurationError
+from ...load.meter import meter
 from .backoff import GaveUp, SharedBackoff, Trouble
 from .consistency import FORWARD, INCONSISTENT, INDEX, beyond
 from .troubles import Answer, classify, disconnected, final
@@ -53,10 +55,16 @@ class Transport:
 
     def __init__(self, settings: VaultSettings) -> None:
         self.requests = 0
+        self._meter = meter()
         #: Whether no answer can be older than what the active server holds.
         self.consistent = False
         self.backoff = SharedBackoff(
-            settings.workers, budget=settings.start_budget, base=settings.retry_base, cap=settings.retry_cap
+            settings.workers,
+            budget=settings.start_budget,
+            base=settings.retry_base,
+            cap=settings.retry_cap,
+            adaptive=settings.adaptive,
+            max_rate=settings.max_rate,
         )
         self._address = settings.address
         self._base = URL(settings.address, encoded=True)
@@ -92,10 +100,20 @@ class Transport:
     async def once(self, call: Call, token: str) -> Answer | Trouble:
         """Send a request once. Raises what ``classify`` and ``disconnected`` raise."""
         self.requests += 1
+        self._meter.begin()
+        began, under_way, refused = monotonic(), self.backoff.under_way, False
         try:
-            return await self._exchange(call, token)
+            result = await self._exchange(call, token)
+            if isinstance(result, Trouble):
+                refused = result.kind == "busy"
+            elif call.method == "GET":
+                self.backoff.answered("list" if call.query == LIST else "read", began=began, under_way=under_way)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as exc:
             return disconnected(self._address, exc)
+        else:
+            return result
+        finally:
+            self._meter.end(monotonic() - began, refused=refused)
 
     async def persist(self, exchange: Callable[[*Ts], Awaitable[T | Trouble]], *args: *Ts) -> T:
         """Repeat an exchange while it gives ``Trouble``, under the shared back-off.

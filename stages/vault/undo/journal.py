@@ -69,6 +69,12 @@ class Unfinished:
     address: str
     count: int
     commit: Commit | None = None
+    namespace: str = ""
+    roots: tuple[tuple[str, str, str], ...] = ()
+
+    def is_of(self, vault: VaultSettings) -> bool:
+        """Whether it wrote to this vault's roots: whose it is, where several systems share a state directory."""
+        return (self.address, self.namespace, {*self.roots}) == (vault.address, vault.namespace, {*_roots(vault)})
 
     def error(self) -> UnfinishedRestore:
         """Why no other restore may begin now."""
@@ -345,7 +351,9 @@ def _read_unfinished(path: Path) -> Unfinished | None:
             f"{path} is damaged: it tells of the ends of more writes than were begun.",
             hint="Look up in the vault what it says of each secret; then dismiss it.",
         )
-    return Unfinished(header.archive, header.started, header.address, count, commit)
+    return Unfinished(
+        header.archive, header.started, header.address, count, commit, header.namespace, tuple(header.roots)
+    )
 
 
 def _traced(header: JournalHeader) -> bool:

@@ -6,12 +6,14 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import Busy, ConfigurationError
 
-JOURNAL, LOCK = "restore.journal", "restore.lock"
+JOURNAL, LOCK, PLACE = "restore.journal", "restore.lock", "place"
 
 _HINT = "Set state_dir in [backup], or KLEIDIA_STATE_DIR, to a directory of this user's own with space in it."
 
@@ -42,6 +44,34 @@ def exists(directory: Path) -> bool:
     except OSError as exc:
         raise unusable(directory, "read", exc) from None
     return True
+
+
+def place(directory: Path, *, mark: bool = False) -> str:
+    """A name for the directory that is the same on every machine that shares it, and no other's.
+
+    It is in a file there, which ``mark`` makes; where there is none, machine and path name the directory.
+    """
+    path = directory / PLACE
+    if mark:
+        with contextlib.suppress(OSError):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_once(path, secrets.token_hex(16).encode())
+    try:
+        named = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        named = ""
+    return named if len(named) == 32 else f"{socket.gethostname()}:{directory}"
+
+
+def _make_once(path: Path, content: bytes) -> None:
+    """Make a file with its content at once, unless there is one."""
+    own = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        own.write_bytes(content)
+        with contextlib.suppress(FileExistsError):
+            os.link(own, path)
+    finally:
+        own.unlink(missing_ok=True)
 
 
 def hold(directory: Path) -> int:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...pipeline.reports import words
-from ...pipeline.undo import dismiss_restore, undo_restore, unfinished_restore
-from ...stages.errors import ConfigurationError
+from ....pipeline.reports import words
+from ....pipeline.undo import dismiss_restore, undo_restore, unfinished_restore
+from ....stages.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ...config.service import ServiceSettings
-    from ...pipeline.job import Logger
-    from ...pipeline.reports.jobs import OnProgress, UndoReport
-    from ..control.jobs import Job, Jobs
+    from ....config.service import ServiceSettings
+    from ....pipeline.job import Logger
+    from ....pipeline.reports.jobs import OnProgress, UndoReport
+    from ...control.jobs import Job, Jobs
+    from ...control.views.unfinished import UnfinishedRestores
 
 #: The options of such jobs.
 UNDO, DISMISS = "undo", "dismiss"
@@ -34,12 +35,18 @@ def ends(options: Any) -> bool:
 
 
 async def end_unfinished(
-    job: Job, jobs: Jobs, config: ServiceSettings, replica: str, on_progress: OnProgress, log: Logger
+    job: Job,
+    jobs: Jobs,
+    unfinished: UnfinishedRestores,
+    config: ServiceSettings,
+    replica: str,
+    on_progress: OnProgress,
+    log: Logger,
 ) -> Ended:
-    """Undo or dismiss, as the job says.
+    """Undo or dismiss, as the job says. One whose state directory no replica has any more can be dismissed alone.
 
-    Raises as ``undo_restore`` and ``dismiss_restore``; where there is no journal, ``ConfigurationError`` says on which
-    replica the restore ran.
+    Raises as ``undo_restore`` and ``dismiss_restore``; where there is no journal, ``ConfigurationError`` says where it
+    lies.
     """
     try:
         found = await unfinished_restore(config.state)
@@ -49,7 +56,7 @@ async def end_unfinished(
         path = await dismiss_restore(config.state)
         return Ended(report={"dismissed": str(path)})
     if found is None:
-        raise await _elsewhere(job, jobs, replica)
+        return await _elsewhere(job, jobs, unfinished, replica)
     if job.options.get(DISMISS):
         path = await dismiss_restore(config.state)
         return Ended(archive=found.archive, report={"dismissed": str(path)})
@@ -67,13 +74,22 @@ def _left(report: UndoReport, replica: str) -> str:
     )
 
 
-async def _elsewhere(job: Job, jobs: Jobs, replica: str) -> ConfigurationError:
-    """The journal is where the last restore that failed ran, if anywhere."""
-    failed = await jobs.page(limit=20, before=job.id, kind="restore", status="failed")
-    others = (each.replica for each in failed if each.replica not in {None, replica} and not ends(each.options))
-    ran = next(others, None)
-    where = f" The last restore that failed elsewhere ran on {ran}." if ran else ""
-    return ConfigurationError(
+async def _elsewhere(job: Job, jobs: Jobs, unfinished: UnfinishedRestores, replica: str) -> Ended:
+    """There is no journal here: it is where the control tables say, if anywhere."""
+    rows = await unfinished.of(job.target)
+    lost = [row for row in rows if not row.here]
+    if job.options.get(DISMISS) and lost:
+        row = lost[0]
+        await unfinished.forget(row.target, row.place)
+        said = f"Its journal was not removed: it was in {row.journal} where the replica {row.replica} ran."
+        return Ended(archive=row.archive, report={"dismissed": row.journal}, warnings=(said,))
+    where = "".join(f" One is in {row.journal} where the replica {row.replica} ran." for row in rows[:1])
+    if not rows:
+        failed = await jobs.page(limit=20, before=job.id, kind="restore", status="failed")
+        others = (each.replica for each in failed if each.replica not in {None, replica} and not ends(each.options))
+        ran = next(others, None)
+        where = f" The last restore that failed elsewhere ran on {ran}." if ran else ""
+    raise ConfigurationError(
         f"No restore is unfinished in the state directory of the replica {replica}.{where}",
         hint="Replicas that share no state directory end only their own: run `kleidia-backup restore --undo` or "
         "`--dismiss` where the restore ran, with the service's configuration and that directory.",
