@@ -42,8 +42,8 @@ class ReadReport:
     ``unreadable`` are pairs of archive path (a folder ends with a slash) and reason. ``too_many_strings`` names secrets
     with more strings than a server takes in one request by default. ``empty_roots`` held nothing at all.
     ``own_secrets`` are the product's own, which were passed over (a folder ends with a slash). ``carries_metadata``:
-    the archive takes metadata as well; None: it could, and the settings leave it out. ``behind``: a standby answered, and
-    its reads may be older than what the active server holds.
+    the archive takes metadata as well; None: it could, and the settings leave it out. ``behind``: a standby
+    answered, and its reads may be older than what the active server holds.
     """
 
     read: int = 0
@@ -94,7 +94,8 @@ class ReadReport:
         found += [f"The vault root {root} holds no secret." for root in self.empty_roots]
         if self.behind:
             found.append(
-                f"{_STANDBY} the archive can lack what was written shortly before. Configure the active server's address."
+                f"{_STANDBY} the archive can lack what was written shortly before. "
+                "Configure the active server's address."
             )
         return found
 

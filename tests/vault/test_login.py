@@ -368,7 +368,7 @@ async def test_a_given_token_of_few_uses_is_refused_beforehand(
 ) -> None:
     """It would be used up in the middle, and cannot be replaced."""
     token = policies.token({f"{kv.path}/*": ["read"]}, num_uses=30)
-    with pytest.raises(VaultForbidden, match="may be used for 2[0-9] more requests only") as caught:
+    with pytest.raises(VaultForbidden, match=r"may be used for 2[0-9] more requests only") as caught:
         async with VaultClient(settings(openbao_server, auth=TokenAuth(token))):
             pass
     assert "without a limit" in caught.value.hint

@@ -153,15 +153,18 @@ class Logins:
         self._session.close()
 
     def _call(self, function: Callable[[Any], Any], token: str = "") -> Any:
+        answer = self._exchange(function, token)
+        if getattr(answer, "status_code", 200) in {307, 473}:  # hvac gives the response itself, for it is no JSON
+            return Trouble("standby", "is a standby and redirects to the active server")
+        return answer
+
+    def _exchange(self, function: Callable[[Any], Any], token: str) -> Any:
         try:
             with warnings.catch_warnings():
                 if self._insecure:  # asked for; a warning at every login does not help
                     warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
                 # A client for each call: it keeps state. No token is "", for None means VAULT_TOKEN or ~/.vault-token.
-                answer = function(hvac.Client(token=token, **self._options))
-            if getattr(answer, "status_code", 200) in {307, 473}:  # hvac gives the response itself, for it is no JSON
-                return Trouble("standby", "is a standby and redirects to the active server")
-            return answer
+                return function(hvac.Client(token=token, **self._options))
         except hvac_errors.RateLimitExceeded:
             return Trouble("busy", "answers 429, too many requests")
         except hvac_errors.VaultDown as exc:
