@@ -3,7 +3,8 @@
 ``--minutes`` are of a service in real time, whose database, vault and store go away and come back, answer slowly and
 are full; ``--hours`` of schedules in faked time. RSS, descriptors, connections, threads and rows of the control tables
 are sampled. Exit status 1 says that one of them grew: the line of least squares through what comes after the first
-third rises over the rest by more than benchmarks/soak/samples.py allows. ``--page`` keeps the drawings in docs/.
+third rises over the rest by more than benchmarks/soak/samples.py allows; a run of less than ten minutes shows what
+grows fast alone, and may rise by four times as much. ``--page`` keeps the drawings in docs/.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from collections import Counter
 from pathlib import Path
 
 import structlog
-from tests.memory import has_room
 
 from kleidia_backup.demo.servers.together import start_servers
+from tests.memory import has_room
 
 from ..chaos.commands import ROOT
 from . import faked, real
 from .plot import plot
 from .samples import PER_JOB, Sample, verdicts
+
+#: Seconds below which a run in real time is a short one, and by how much more its curves may rise.
+SHORT, SHORTENED = 600.0, 4
 
 
 def judged(samples: list[Sample], title: str, hours: float, page: Path | None) -> bool:
@@ -31,11 +35,12 @@ def judged(samples: list[Sample], title: str, hours: float, page: Path | None) -
     if page is not None:
         page.write_text(plot(samples, title, hours), encoding="utf-8")
     print(f"{title}: {len(samples)} samples, {samples[-1]['jobs']:.0f} jobs, {samples[-1][PER_JOB]:.1f} {PER_JOB}")
-    flat = True
+    flat, short = True, samples[-1]["at"] - samples[0]["at"] < SHORT and title.endswith("real time")
     for name, (rise, allowed) in verdicts(samples).items():
-        good = rise <= allowed
+        limit = allowed * (SHORTENED if short else 1)
+        good = rise <= limit
         flat &= good
-        print(f"  {name:12} rises by {rise:8.2f}, may by {allowed:8.2f}{'' if good else '  GROWS'}", flush=True)
+        print(f"  {name:12} rises by {rise:8.2f}, may by {limit:8.2f}{'' if good else '  GROWS'}", flush=True)
     return flat
 
 

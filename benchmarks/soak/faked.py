@@ -14,10 +14,6 @@ from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
-from tests.databases import new_database
-from tests.receiving import receiving
-from tests.service.test_a_day import Day
-from tests.service.test_a_day import _run as run_waiting
 
 from kleidia_backup.config.service import ScheduleSettings
 from kleidia_backup.config.targets.services import TargetServices
@@ -26,6 +22,10 @@ from kleidia_backup.pipeline.reports.jobs import BackupReport
 from kleidia_backup.service.targets.several import SeveralTargets
 from kleidia_backup.service.work.runner import Outcome, Runner
 from kleidia_backup.service.work.running import RunningJob
+from tests.databases import new_database
+from tests.receiving import receiving
+from tests.service.test_a_day import Day
+from tests.service.test_a_day import _run as run_waiting
 
 from .samples import Sample, Sampler
 
@@ -73,8 +73,8 @@ async def soak(server: PostgresServer, hours: float) -> list[Sample]:
         async with AsyncExitStack() as stack:
             replicas = [SeveralTargets(lambda: day.read(control, receiver.url), now=day) for _ in range(2)]
             for each in replicas:
-                shared = each._shared
-                for part in (each.control, shared.background, shared.queue._app.open_async()):
+                shared = each._shared  # noqa: SLF001 - what runs by itself runs by the faked clock
+                for part in (each.control, shared.background, shared.queue._app.open_async()):  # noqa: SLF001 - likewise
                     await stack.enter_async_context(part)
             while day.now <= start + timedelta(hours=hours):
                 await asyncio.gather(*(each.tick() for each in replicas))

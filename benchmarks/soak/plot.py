@@ -14,8 +14,8 @@ def plot(samples: Sequence[Sample], title: str, hours: float) -> str:
     names = [*ALLOWED, "jobs", PER_JOB]
     height = 40 + _ROW * len(names) + 20
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDTH + 20} {height}" font-family="sans-serif" '
-        'font-size="12" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDTH + 20} {height}" role="img">',
+        "<style>text { font: 12px sans-serif }</style>",
         f"<title>{title}</title>",
         '<rect width="100%" height="100%" fill="#fff"/>',
         f'<text x="10" y="20" font-size="14">{title}</text>',

@@ -17,14 +17,14 @@ import psutil
 import psycopg
 from aiohttp import web
 from psycopg.conninfo import make_conninfo
-from tests.databases import create
-from tests.faults.proxy import HttpProxy, PgProxy, Strike, answer, http_proxy, pg_proxy, vault_operation
-from tests.service.conftest import APPLICATION, SECRETS
-from tests.stores.faults import Fault, Forward, reset
 
 from kleidia_backup import PostgresSettings, Root, S3Settings, TokenAuth, VaultSettings
 from kleidia_backup.config.service import Intervals, ServiceSettings
 from kleidia_backup.demo.servers.together import start_servers
+from tests.databases import create
+from tests.faults.proxy import HttpProxy, PgProxy, Strike, answer, http_proxy, pg_proxy, vault_operation
+from tests.service.conftest import APPLICATION, SECRETS
+from tests.stores.faults import Fault, Forward, reset
 
 from ..chaos.commands import ROOT
 from .samples import Sample, Sampler
@@ -37,7 +37,7 @@ EVERY = 5.0
 _FULL = answer(507, "<Error><Code>InsufficientStorage</Code><Message>full</Message></Error>", "application/xml")
 
 
-async def _slow(request: web.BaseRequest, forward: Forward) -> web.StreamResponse:
+async def _slow(_: web.BaseRequest, forward: Forward) -> web.StreamResponse:
     await asyncio.sleep(0.5)
     return await forward()
 
@@ -133,7 +133,7 @@ async def _break(postgres: PgProxy, vault: HttpProxy, store: HttpProxy, done: li
 @asynccontextmanager
 async def _replica(settings: ServiceSettings, log: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
     with log.open("wb") as file:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 - it takes milliseconds, once
             [sys.executable, "-m", "benchmarks.soak.replica"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -145,7 +145,7 @@ async def _replica(settings: ServiceSettings, log: Path) -> AsyncIterator[subpro
             assert process.stdout is not None
             process.stdin.write(pickle.dumps(settings))
             process.stdin.close()
-            assert await asyncio.to_thread(process.stdout.readline) == b"ready\n", log.read_text(encoding="utf-8")
+            assert await asyncio.to_thread(process.stdout.readline) == b"ready\n", f"see {log}"
             yield process
             process.terminate()
             await asyncio.to_thread(process.wait, 60)
