@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+
 from tests.memory import has_room
 
 from .commands import ROOT, Wrong
@@ -98,7 +99,7 @@ class Lane(threading.Thread):
             if after.arguments == trial.arguments:
                 self._whole[cell] = after.seconds
             return Kill(number, cell, seconds, whole, found)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - the other kills are still to be made, and this one is told
             wrong = str(exc) if isinstance(exc, Wrong) else traceback.format_exc()
             self._place.clear()
             return Kill(number, cell, seconds, whole or 1.0, None, wrong)

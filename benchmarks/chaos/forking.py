@@ -1,9 +1,9 @@
-"""The command in forks of one process: ``python -m benchmarks.chaos.forking``, which has imported already what
-earlier ones needed.
+"""The command in forks of one process, ``python -m benchmarks.chaos.forking``.
 
-A kill at a random moment of a command of its own would strike the interpreter's start more often than not. Each fork
-is what a shell would have started: a process group of its own, its own directory for temporary files, its own output.
-What only takes time is shorter: keys are derived quickly, and parts of an upload may be small.
+It has imported what earlier commands needed: a kill at a random moment of a command of its own would strike the
+interpreter's start more often than not. Each fork is what a shell would have started: a process group of its own, its
+own directory for temporary files, its own output. What only takes time is shorter: keys are derived quickly, and parts
+of an upload may be small.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tests.faults.site import quick_key, quick_keys
-
 from kleidia_backup.cli import main as command
 from kleidia_backup.commands.arguments.functions import COMMANDS
 from kleidia_backup.stages.stores.directory.store import DirectoryStore
@@ -31,6 +29,7 @@ from kleidia_backup.stages.stores.s3.client import open_client
 from kleidia_backup.stages.stores.s3.settings import S3Settings
 from kleidia_backup.stages.stores.s3.store import S3Store
 from kleidia_backup.stages.vault import scratch
+from tests.faults.site import quick_key, quick_keys
 
 #: Where, and what stands there instead: functions that take time, and limits that no setting changes.
 _QUICK: tuple[tuple[str, str, object], ...] = (

@@ -1,18 +1,19 @@
-"""What is killed, and what must be true afterwards. Each judgement ends with the same work done, by the next command."""
+"""What is killed, and what must be true afterwards. Each judgement ends with the work done by the next command."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import anyio
+
+from kleidia_backup.stages.vault.undo.journal import unfinished
 from tests.faults.proxy import Strike, http_proxy, stall, vault_operation
 from tests.faults.site import PASSWORD
 from tests.faults.site import contents as content_of
-
-from kleidia_backup.stages.vault.undo.journal import unfinished
 
 from .commands import Ran, Wrong
 from .leftovers import gone, nothing_left, processes_ended

@@ -21,15 +21,15 @@ from typing import Any, Literal, TypeAlias
 import anyio
 import psycopg
 import pytest
-from tests import databases
-from tests.faults.site import PART, PASSWORD, PREFIX, Database, Site, quick_keys
-from tests.faults.site import contents as content_of
-from tests.formats import second_reader
 
 from kleidia_backup import DirectorySettings, backup
 from kleidia_backup.demo.servers.kv import Connection
 from kleidia_backup.demo.servers.processes import start_process
 from kleidia_backup.demo.servers.together import OpenBaoServer, PostgresServer, S3Server, start_servers
+from tests import databases
+from tests.faults.site import PART, PASSWORD, PREFIX, Database, Site, quick_keys
+from tests.faults.site import contents as content_of
+from tests.formats import second_reader
 
 from .commands import Commands, commands
 
@@ -172,7 +172,7 @@ def scratch_mounts(place: Place) -> list[str]:
 def opened(data: bytes, password: str) -> tuple[list[str], Any]:
     """What an archive of format V2 holds. Raises when this password does not open it."""
 
-    def derive(password: str, slot: dict[str, Any]) -> bytes:
+    def derive(password: str, _: dict[str, Any]) -> bytes:
         return b"".join(quick_keys(password.encode(), b"", 0, 0, 0))
 
     found = second_reader.members(data, password, derive)
@@ -253,7 +253,7 @@ class _Then:
     def __init__(self, days: int) -> None:
         self._ago = timedelta(days=days)
 
-    def now(self, zone: object) -> datetime:
+    def now(self, _: object) -> datetime:
         return datetime.now(UTC) - self._ago
 
 

@@ -14,7 +14,7 @@ FOUND: tuple[Found, ...] = get_args(Found)
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: after ``seconds`` of a command that takes ``whole`` seconds undisturbed. ``wrong`` is empty if right."""
+    """One kill: after ``seconds`` of a command that takes ``whole`` seconds undisturbed; ``wrong`` says what is."""
 
     number: int
     cell: Cell

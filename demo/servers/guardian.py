@@ -1,4 +1,4 @@
-"""``python -m kleidia_backup.demo.servers.guardian DIRECTORY [remove]``: end the servers recorded there once stdin ends.
+"""``python -m kleidia_backup.demo.servers.guardian DIRECTORY [remove]``: end the servers recorded there with stdin.
 
 Whoever starts this holds the other end of stdin and never writes. When that process dies, however it dies, the
 kernel closes the pipe. With ``remove`` the directory is removed then, too.
