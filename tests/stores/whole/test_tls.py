@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import urllib.request
 import ssl
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
