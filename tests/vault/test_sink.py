@@ -331,7 +331,6 @@ async def test_what_somebody_makes_in_an_empty_root_is_compared(openbao_server: 
 
 async def test_twenty_secrets_at_a_time(stub: StubVault) -> None:
     """As many requests as workers are under way, and no more."""
-
     full = anyio.Event()
 
     async def fault(request: web.Request) -> None:
