@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_a_backup_is_seen_to_its_end(person: Sight, site: Site) -> None:
-    """The store takes nothing for a while; then the job's page goes on to its end by itself, and is not loaded again."""
+    """The store takes nothing for a while; then the job's page goes on to its end, and is not loaded again."""
     before = site.last_job()
     site.store.hold()
     person.press("Run Backup Now")
