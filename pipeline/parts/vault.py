@@ -111,7 +111,7 @@ class VaultBackup(BackupPart["Secret"]):
         if self._gather:
             found += self._gather.report.warnings()
             lacking = [*self._gather.report.lacking(), *lacking]
-        taken = self._taking and self._taking.outcome(self.source.report, self._gather)
+        taken = self._taking.outcome(self.source.report, self._gather) if self._taking else None
         return [*found, *summary(lacking), *incremental.warnings(taken)]
 
 
