@@ -15,10 +15,11 @@ import anyio
 from anyio import to_thread
 
 from ..pipeline.drills.asked import Scratch
+from ..pipeline.drills.directories import HeldDirectory, remove_left
 from ..stages.errors import ConfigurationError
 from ..stages.pg.server.settings import PostgresSettings
 from ..stages.vault.kv.settings import Root, TokenAuth, VaultSettings
-from .servers.together import Servers, start_servers
+from .servers.together import Servers, start_servers, stop_servers
 
 if TYPE_CHECKING:
     from ..formats.facts import Facts
@@ -49,7 +50,13 @@ async def embedded(facts: Facts, needed: int, *, directory: Path | None = None) 
     servers: Servers | None = None
     try:
         start = partial(
-            start_servers, made, postgres=facts.includes_db, openbao=facts.includes_kv, s3=False, fsync=False
+            start_servers,
+            made.path,
+            postgres=facts.includes_db,
+            openbao=facts.includes_kv,
+            s3=False,
+            fsync=False,
+            temporary=True,
         )
         servers = await to_thread.run_sync(start)
         database = PostgresSettings(servers.postgres.conninfo(), preserve=(), audit=()) if facts.includes_db else None
@@ -67,13 +74,12 @@ async def embedded(facts: Facts, needed: int, *, directory: Path | None = None) 
             await to_thread.run_sync(_end, servers, made)
 
 
-def _make(directory: Path | None) -> Path:
-    made = Path(tempfile.mkdtemp(prefix="kleidia-drill-", dir=directory))
-    made.chmod(0o711)  # as root, PostgreSQL runs as another account and must pass through
-    return made
+def _make(directory: Path | None) -> HeldDirectory:
+    remove_left("servers", directory, stop_servers)
+    return HeldDirectory("servers", directory)
 
 
-def _end(servers: Servers | None, directory: Path) -> None:
+def _end(servers: Servers | None, made: HeldDirectory) -> None:
     if servers is not None:
         servers.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+    made.remove()

@@ -9,7 +9,6 @@ that has moved on since. Nothing is written to what the configuration backs up (
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -27,6 +26,7 @@ from .drills.apart import refuse_live
 from .drills.asked import DrillCheck, DrillRequest, Scratch, ScratchMaker, Trigger
 from .drills.compare import compare_database, compare_vault, failures, run_checks, vault_version
 from .drills.digest import object_digest
+from .drills.directories import held_directory
 from .drills.judging import judge
 from .drills.kept import keep
 from .drills.report import DrilledArchive, DrillReport, Failure
@@ -208,7 +208,7 @@ class _Drill:
                 f"The archive is of type {header.backup_type}, and there is no scratch server for a part of it.",
                 hint="Name it in [drill], or use the embedded ones: --target embedded.",
             )
-        with tempfile.TemporaryDirectory(prefix="kleidia-drill-") as directory:
+        with held_directory("state") as directory:
             restoring = RestoreRequest(
                 name=state.archive.key,
                 store=request.store,
@@ -216,7 +216,7 @@ class _Drill:
                 keys=request.keys,
                 database=scratch.database if header.includes_db else None,
                 vault=scratch.vault if header.includes_kv else None,
-                state=Path(directory),
+                state=directory,
                 from_other_system=True,  # nothing of any system is overwritten
                 timeout=request.timeout,
             )

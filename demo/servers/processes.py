@@ -149,12 +149,15 @@ class ServerProcess:
 
 
 class Guardian:
-    """A small process that ends the servers of a directory when we die without ending them (SIGKILL, a crash)."""
+    """A small process that ends the servers of a directory when we die without ending them (SIGKILL, a crash).
 
-    def __init__(self, directory: Path) -> None:
+    ``remove``: then it removes the directory, too.
+    """
+
+    def __init__(self, directory: Path, *, remove: bool = False) -> None:
         path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.guardian", str(directory)],
+            [sys.executable, "-m", f"{__package__}.guardian", str(directory), *(["remove"] if remove else [])],
             stdin=subprocess.PIPE,  # nothing is ever written: its end is the message
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -83,11 +83,13 @@ def start_servers(
     s3: bool = True,
     fsync: bool = True,
     detached: bool = False,
+    temporary: bool = False,
 ) -> Servers:
     """Start the servers in ``directory`` (made when missing; never twice in one) and return when all answer.
 
     They end with ``Servers.stop()``, and with this process however that dies. ``detached`` ones outlive it, until
-    ``stop_servers(directory)``. Without ``fsync`` PostgreSQL is faster, and its data does not survive a power cut.
+    ``stop_servers(directory)``. A ``temporary`` directory goes too if this process dies; else its owner removes it.
+    Without ``fsync`` PostgreSQL is faster, and its data does not survive a power cut.
 
     Raises:
         ConfigurationError: a wheel is missing (the demo extra brings it) or a server did not start; the message ends
@@ -103,7 +105,7 @@ def start_servers(
         starters["openbao"] = lambda: start_openbao(directory, give_up=give_up)
     if s3:
         starters["s3"] = lambda: start_s3(directory, give_up=give_up)
-    guardian = None if detached else Guardian(directory)
+    guardian = None if detached else Guardian(directory, remove=temporary)
     seconds: dict[str, float] = {}
     started: dict[str, tuple[object, ServerProcess]] = {}
 

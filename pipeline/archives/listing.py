@@ -16,7 +16,7 @@ from ...formats.facts import ARCHIVE_NAME, BackupType
 from ...stages.archive.download import read_head
 from ...stages.errors import ObjectMissing, StoreError, StoreUnreachable
 from ...stages.stores.locks import locks_of
-from ...stages.stores.names import SUFFIX, is_directly_under
+from ...stages.stores.names import SUFFIX, is_directly_under, is_probe
 from ..engine import task_group
 from ..retention.pins import pinned_in
 
@@ -164,7 +164,8 @@ async def _stored(store: ObjectStore, beginning: str = "") -> tuple[list[ObjectI
     """What has the name of an archive, and the names of archives that are pinned."""
     prefix = store.prefix
     listed = [info async for info in store.list(beginning or prefix) if is_directly_under(info.name, prefix)]
-    return [info for info in listed if info.name.endswith(SUFFIX)], pinned_in(info.name for info in listed)
+    archives = [info for info in listed if info.name.endswith(SUFFIX) and not is_probe(info.name, prefix)]
+    return archives, pinned_in(info.name for info in listed)
 
 
 async def _dated(store: ObjectStore, found: Sequence[ObjectInfo]) -> list[ArchiveInfo]:

@@ -87,8 +87,8 @@ def _error_of(job: Job, limit: float) -> tuple[str, str]:
         )
     if job.kind == "drill":
         hint = (
-            "Start it again. On configured servers (target in [drill]) remove what it left: databases "
-            "kleidia_scratch_… and mounts kleidia-drill-…"
+            "Start it again. On configured servers (target in [drill]) the next drill drops the database "
+            "kleidia_scratch_… that it left, and after two days the mount kleidia-drill-…"
         )
     if job.started_at and datetime.now(UTC) - job.started_at > timedelta(seconds=limit):
         return f"Stale: it ran for more than {hours}.", hint

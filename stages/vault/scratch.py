@@ -1,9 +1,14 @@
-"""Scratch mounts: a KV engine that is made for a drill and removed with all it holds, and who a vault is."""
+"""Scratch mounts: a KV engine that is made for a drill and removed with all it holds, and who a vault is.
+
+No session of a vault's shows whose a mount is. So each says when it was made, and one that is older than any drill was
+left behind by a process that was killed: the next drill removes it.
+"""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from time import time
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,6 +18,7 @@ from ..errors import Right, VaultError, VaultForbidden
 from .kv.answers import Refused
 from .kv.client import VaultClient
 from .kv.identity import cluster_of
+from .kv.mounts import described_mounts
 from .kv.roots import Root
 from .kv.transport import Call
 
@@ -21,6 +27,10 @@ if TYPE_CHECKING:
 
 #: What the name of a scratch mount begins with; the rest is random and never from outside.
 PREFIX = "kleidia-drill-"
+#: Seconds after which no drill still uses a mount.
+LEFT = 2 * 24 * 3600.0
+#: What its description is, with the Unix time.
+_MADE = "Scratch of a drill of kleidia-backup, made at "
 #: Seconds in which a new engine becomes ready.
 _READY = 30.0
 
@@ -32,14 +42,16 @@ async def cluster(settings: VaultSettings) -> str:
 
 
 async def enable(settings: VaultSettings) -> VaultSettings:
-    """Mount an empty KV engine of version 2; the settings whose only root it is.
+    """Mount an empty KV engine of version 2; the settings whose only root it is. Those that were left go first.
 
     Raises ``VaultForbidden`` when the token may not, and what every request of the client raises.
     """
     name = PREFIX + secrets.token_hex(8)
     scratch = replace(settings, roots=(Root("", name, kv_version=2),), own=())
     async with VaultClient(scratch) as client:
-        body = msgspec.json.encode({"type": "kv", "options": {"version": "2"}})
+        await _remove_left(client)
+        described = {"type": "kv", "options": {"version": "2"}, "description": f"{_MADE}{time():.0f}"}
+        body = msgspec.json.encode(described)
         await _expect(client, Call("POST", f"sys/mounts/{name}", body), "create")
         with anyio.move_on_after(_READY):  # the engine makes itself ready after the answer
             while isinstance(await client.list(name, ""), Refused):  # noqa: ASYNC110 - nobody says when it is
@@ -54,6 +66,14 @@ async def disable(scratch: VaultSettings) -> None:
         raise ValueError("only mounts that a drill made are removed by one")
     async with VaultClient(scratch) as client:
         await _expect(client, Call("DELETE", f"sys/mounts/{root.mount}"), "delete")
+
+
+async def _remove_left(client: VaultClient) -> None:
+    """Remove those that drills have left, as far as the token sees them, and may."""
+    for name, description in (await described_mounts(client.control)).items():
+        made = description.removeprefix(_MADE)
+        if name.startswith(PREFIX) and made != description and made.isdigit() and int(made) + LEFT < time():
+            await client.control(Call("DELETE", f"sys/mounts/{name}"))  # it is the next one's, if it is refused
 
 
 async def _expect(client: VaultClient, call: Call, verb: str) -> None:

@@ -18,6 +18,7 @@ from ..words import VAULT, count
 from .incremental.unchanged import Unchanged
 from .kv.answers import Absent, Deleted, Found, Names, Oversize, ReadResult, Refused
 from .kv.client import SMALL, VaultClient
+from .kv.identity import may_be_behind
 from .kv.roots import Root, check_roots, owner, owns, unusable
 from .kv.values import Values
 from .metadata.keys import Listed
@@ -52,8 +53,8 @@ class VaultSource:
     besides its value.
 
     Raises ``VaultUnreadable`` at the end when some paths could not be read, unless ``allow_unreadable``;
-    ``VaultForbidden`` when a root cannot be listed or nothing could be read; ``ConfigurationError`` when a secret's
-    path belongs to another root; and what every request of the client raises.
+    ``VaultForbidden`` when a root cannot be listed or nothing could be read; ``ConfigurationError`` when a root
+    is a secret, or a secret's path belongs to another root; and what every request of the client raises.
     """
 
     name = "vault"
@@ -111,8 +112,18 @@ class VaultSource:
                 for _ in range(self.senders):
                     workers.start_soon(self._work, out)
             if seen == self.report.seen:
+                await self._check_folder(root)
                 self.report.empty_roots.append(str(root))
+        self.report.behind = await may_be_behind(self._client)
         await self._check_unreadable()
+
+    async def _check_folder(self, root: Root) -> None:
+        """Refuse a root that holds nothing because it is a secret: the archive would lack just that."""
+        if root.path and isinstance(await self._client.read(root.mount, root.path), Found | Oversize):
+            raise ConfigurationError(
+                f"The vault root {root.mount}/{root.path} is a secret, and a root is a folder: nothing was backed up.",
+                hint="Configure the folder that it is in.",
+            )
 
     async def _check_unreadable(self) -> None:
         unreadable = self.report.unreadable

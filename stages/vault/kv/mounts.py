@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 class _Mount(msgspec.Struct):
     type: str = ""
+    description: str = ""
     options: dict[str, str] | None = None
 
 
@@ -29,16 +30,26 @@ class _MountsAnswer(msgspec.Struct):
     data: _Mounts = msgspec.field(default_factory=_Mounts)
 
 
+async def _mounts(control: Callable[[Call], Awaitable[Answer]]) -> dict[str, _Mount]:
+    """Those on which the token has any right; none where the vault does not say."""
+    answer = await control(Call("GET", ALIVE))
+    try:
+        return msgspec.json.decode(answer.body, type=_MountsAnswer).data.secret
+    except BROKEN:
+        return {}
+
+
+async def described_mounts(control: Callable[[Call], Awaitable[Answer]]) -> dict[str, str]:
+    """The descriptions of all mounts on which the token has any right, by their paths."""
+    return {path.rstrip("/"): each.description for path, each in (await _mounts(control)).items()}
+
+
 async def ask_version(control: Callable[[Call], Awaitable[Answer]], address: str, mount: str) -> int:
     """The version of the KV engine at a mount, from the list of all mounts on which the token has any right.
 
     ``control`` sends a request to the vault at ``address``. Raises ``VaultMountMissing`` and ``VaultForbidden``.
     """
-    answer = await control(Call("GET", ALIVE))
-    try:
-        mounts = msgspec.json.decode(answer.body, type=_MountsAnswer).data.secret
-    except BROKEN:
-        mounts = {}
+    mounts = await _mounts(control)
     found = mounts.get(mount + "/")
     kv = sorted(name.rstrip("/") for name, each in mounts.items() if each.type == "kv")
     seen = f"The token sees the KV mounts {', '.join(kv)}." if kv else "The token sees no KV mount at all."

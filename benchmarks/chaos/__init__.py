@@ -1,0 +1,1 @@
+"""Random kills: ``python -m benchmarks.chaos``."""

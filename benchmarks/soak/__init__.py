@@ -1,0 +1,1 @@
+"""A long run of the service with failing servers: ``python -m benchmarks.soak``."""
