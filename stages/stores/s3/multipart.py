@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
@@ -54,7 +54,7 @@ async def begin(bucket: Bucket, name: str, mark: str, lock: Lock = NO_LOCK) -> s
     """
     started = datetime.now(UTC) - _SKEW
     tries = 0
-    fields = {**lock_fields(lock), **demanded(bucket.settings)}
+    fields: dict[str, Any] = {**lock_fields(lock), **demanded(bucket.settings)}
     send_it = partial(bucket.client.create_multipart_upload, **announced(bucket.settings.checksum), **fields)
 
     async def send() -> CreateMultipartUploadOutputTypeDef:
