@@ -8,10 +8,9 @@ from ...formats.errors import ArchiveError, OtherSystem, UnknownSigner, WrongPas
 from ...formats.v2.head import Head
 from ...stages.archive.download import read_head
 from ...stages.errors import KleidiaError, ObjectMissing, StoreError, VaultError
-from ...stages.vault.incremental.earlier import Earlier, small
+from ...stages.vault.incremental.earlier import Earlier, Found, small
 from ...stages.vault.incremental.outcome import FullRead, Why
 from ...stages.vault.incremental.table import ChunkTable
-from ...stages.vault.incremental.taking import Found
 from ..archives.listing import newest
 from ..archives.v2 import OpenV2
 

@@ -16,7 +16,7 @@ from ..engine import Inlet, Outlet, drain, nothing
 
 if TYPE_CHECKING:
     from ...formats.v2.chunks import Chunk
-    from ...stages.vault.incremental.taking import Found
+    from ...stages.vault.incremental.earlier import Found
     from ..archives.reading import Verified
     from ..job import Job
     from ..reports.findings import Findings

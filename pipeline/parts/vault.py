@@ -33,7 +33,7 @@ from .undoing import undone_on_failure
 
 if TYPE_CHECKING:
     from ...formats.secret import Secret
-    from ...stages.vault.incremental.taking import Found
+    from ...stages.vault.incremental.earlier import Found
     from ...stages.vault.kv.settings import VaultSettings
     from ...stages.vault.undo.journal import Journal
     from ..archives.reading import Verified

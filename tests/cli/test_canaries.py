@@ -67,7 +67,7 @@ COMMANDS = (
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A vault where nobody listens is given up at once, instead of after five seconds."""
 
-    def backoff(workers: int, *, budget: float, **times: float) -> SharedBackoff:
+    def backoff(workers: int, *, budget: float, **times: Any) -> SharedBackoff:
         return SharedBackoff(workers, budget=min(budget, 0.2), **times)
 
     monkeypatch.setattr(transport, "SharedBackoff", backoff)

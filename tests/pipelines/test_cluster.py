@@ -237,7 +237,7 @@ async def test_a_server_that_stays_away_ends_both(
     assert state(cluster, system) == wrecked
 
 
-def _at(cluster: Cluster, system: System) -> dict[str, KvMount]:
+def _at(cluster: Cluster, system: System) -> dict[str, Any]:
     """The mounts of a system, on the server that leads now."""
     server = cluster.server(cluster.leader)
     return {

@@ -33,7 +33,12 @@ class Shelf:
 
     async def back_up(self, **changes: Any) -> BackupReport:
         """The next archive."""
-        given = {"vault": self.vault, "password": PASSWORD, "format": "v2", "incremental": True} | changes
+        given: dict[str, Any] = {
+            "vault": self.vault,
+            "password": PASSWORD,
+            "format": "v2",
+            "incremental": True,
+        } | changes
         self.made += 1
         return await backup(store=self.store, name=f"backup-vault-20260101-0000{self.made:02}.enc", **given)
 

@@ -43,9 +43,8 @@ def _payload(data: bytes) -> Any:
 
 
 async def _archive(system: System, **options: Any) -> tuple[str, bytes]:
-    made = await backup(
-        **{"database": system.postgres, "vault": system.vault, "store": system.store, "password": PASSWORD} | options
-    )
+    given: dict[str, Any] = {"database": system.postgres, "vault": system.vault, "store": system.store} | options
+    made = await backup(password=PASSWORD, **given)
     return made.name, (system.directory / made.name).read_bytes()
 
 

@@ -101,7 +101,7 @@ async def test_what_is_refused_and_what_fails(service: Service) -> None:
         await service.inspections.begin("contents", "x.enc", None, "ada", -1)  # its process is gone
         assert (await looked(api, "contents"))["status"] == "completed"
         assert (await api.post("/api/backup/diff", json={"key": "latest"})).status_code == 202
-        statuses = []
+        statuses: list[int] = []
         while 429 not in statuses:  # a busy machine may need two windows of a minute for what is above
             assert len(statuses) < 12
             statuses.append((await api.post("/api/backup/diff", json={"key": "latest"})).status_code)

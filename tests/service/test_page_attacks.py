@@ -149,7 +149,12 @@ async def test_foreign_pages_do_nothing(service: Service) -> None:
         before = len((await person.get("/api/backup/audit")).json()["entries"])
         posts = [*_routes(service, "POST"), "/logout"]
         assert len(posts) > 30
-        sites = ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}, {})
+        sites: tuple[dict[str, str], ...] = (
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Origin": "null"},
+            {},
+        )
         for path in posts:
             for headers in sites:
                 answer = await person.post(path, content="key=a&confirm=a", headers=FORM | headers)

@@ -84,7 +84,8 @@ def _rows_read(plan: dict[str, Any]) -> int:
     if "Relation Name" not in plan:
         return below
     gone = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
-    return below + round((plan["Actual Rows"] + gone) * plan["Actual Loops"])
+    rows: float = (plan["Actual Rows"] + gone) * plan["Actual Loops"]
+    return below + round(rows)
 
 
 async def test_a_view_asks_as_much_of_ten_jobs_as_of_ten_thousand(

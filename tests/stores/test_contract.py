@@ -21,7 +21,8 @@ from kleidia_backup.stages.errors import (
 from kleidia_backup.stages.stores.base import ObjectInfo, ObjectStore
 from kleidia_backup.stages.stores.s3 import replace
 
-from .conftest import BASE, PREFIX, Case
+from .conftest import PREFIX, Case
+from .endpoint import BASE
 
 pytestmark = pytest.mark.anyio
 

@@ -253,13 +253,15 @@ def running(
             str(postgres.bin_dir / "pg_dump"),
             more,
         )
-        stack.callback(lambda: site.process and _stop(site.process))
+        stack.callback(lambda: _stop(site.process))
         site.start()
         site.ask("PUT", "settings", {"schedule_enabled": False})  # jobs are those of the tests alone
         yield site
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def _stop(process: subprocess.Popen[str] | None) -> None:
+    if process is None:
+        return
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:

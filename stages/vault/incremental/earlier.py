@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ....formats.errors import ArchiveError
@@ -14,6 +15,7 @@ from .table import WORKING_SET as TABLE
 
 if TYPE_CHECKING:
     from ....formats.secret import Secret
+    from ....formats.v2.recorded import Vault
     from .table import ChunkTable
 
 #: Chunks that are held. Workers that list folders side by side make the order of an archive, by some folders more or
@@ -89,3 +91,13 @@ class Earlier:
 def small(raw: int) -> bool:
     """Whether a chunk of so many bytes decompressed is looked into."""
     return raw <= min(LARGEST, MAX_SECRET)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The archive that was found: its name, what is taken from it and the vault that it is of; or why nothing is."""
+
+    archive: str = ""
+    earlier: Earlier | None = None
+    vault: Vault | None = None
+    full: FullRead | None = None

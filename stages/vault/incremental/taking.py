@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .earlier import Found
 from .outcome import FullRead, Incremental
 from .roots import other_roots, other_vault, unreadable
 
@@ -15,18 +16,7 @@ if TYPE_CHECKING:
     from ..kv.roots import Root
     from ..metadata.gather import Gather
     from ..reports import ReadReport
-    from .earlier import Earlier
     from .outcome import Why
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The archive that was found: its name, what is taken from it and the vault that it is of; or why nothing is."""
-
-    archive: str = ""
-    earlier: Earlier | None = None
-    vault: Vault | None = None
-    full: FullRead | None = None
 
 
 @dataclass(slots=True)

@@ -32,5 +32,6 @@ def demanded(settings: S3Settings) -> Demanded:
     if settings.storage_class:
         fields["StorageClass"] = cast("StorageClassType", settings.storage_class)
     if settings.tags:
-        fields["Tagging"] = urlencode([tuple(tag.split("=", 1)) for tag in settings.tags])
+        parts = (tag.partition("=") for tag in settings.tags)
+        fields["Tagging"] = urlencode([(name, value) for name, _, value in parts])
     return fields
