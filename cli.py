@@ -166,6 +166,9 @@ def _add_jobs(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
         help="pg_dump processes at the same time, for archives of format v2 (default: as configured, else 1)",
     )
     backup.add_argument(
+        "--incremental", action=argparse.BooleanOptionalAction, help="take unchanged secrets from the newest archive"
+    )
+    backup.add_argument(
         "--allow-unreadable", action="store_true", help="make the archive even without secrets that cannot be read"
     )
     restore = command("restore", "overwrite the database and the vault with what an archive holds")

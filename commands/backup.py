@@ -40,6 +40,7 @@ def backup(invocation: Invocation) -> int:
         format=given.format or limits.format,
         level=limits.level,
         system=limits.system,
+        incremental=limits.incremental if given.incremental is None else given.incremental,
         timeout=limits.job_timeout,
     )
     report: BackupReport = invocation.job(

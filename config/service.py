@@ -92,6 +92,13 @@ class JobSettings:
             "production",
         ),
     ] = ""
+    incremental: Annotated[
+        bool,
+        _backup(
+            "Whether secrets that did not change are taken from the newest archive instead of being read from the "
+            "vault.\nNeeds format v2, and OpenBao; see docs/incremental.md."
+        ),
+    ] = False
     job_timeout: Annotated[float, _backup("Longest time for one backup, restore or verification.")] = JOB_TIMEOUT
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -46,14 +46,26 @@ PLAIN = Metadata()
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An older version of a secret: its value as JSON text, or None when that was deleted, or ``destroyed``."""
+    """An older version of a secret: its value as JSON text, or None when that was deleted, or ``destroyed``.
+
+    ``created`` is as of ``Origin``; empty where it is not known.
+    """
 
     number: int
     value: bytes | None = None
     destroyed: bool = False
+    created: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
         return f"Version({self.number})"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The version that a value was read of, and the time at which that was ``created``, as the vault writes it."""
+
+    version: int
+    created: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,8 @@ class Secret:
     The value never appears in ``repr``. ``metadata`` is None where it is not known. ``version`` is the number of the
     newest version, ``older`` are others, in order, and ``oldest`` is what the vault calls the oldest one (0 until it
     has no room for more); 0 and none where only the value is known. One that is ``gone`` has an empty ``value``, which
-    is no JSON, and ``version`` says which version is deleted or destroyed.
+    is no JSON, and ``version`` says which version is deleted or destroyed. ``origin`` is where ``value`` is from, also
+    where no version is brought back; two secrets that differ in it alone are the same.
     """
 
     path: str
@@ -73,6 +86,7 @@ class Secret:
     older: tuple[Version, ...] = ()
     oldest: int = 0
     gone: Gone | None = None
+    origin: Origin | None = field(default=None, compare=False)
 
     @property
     def nbytes(self) -> int:

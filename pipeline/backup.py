@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..formats.codecs.zstd import LEVEL
@@ -27,6 +28,7 @@ from ..stages.words import STORE
 from .archives.claims import free_name
 from .archives.writing import Writer, beginning
 from .engine import MAX_CHUNK, Edge, EdgeEvent, Pipeline, in_thread
+from .incremental.look_back import find_earlier
 from .job import JOB_TIMEOUT, Job, Logger, within
 from .parts.choice import Sources, sources
 from .parts.keys import NO_KEYS, Keys
@@ -59,6 +61,7 @@ async def backup(
     format: Format = "v1",  # noqa: A002 - what everybody calls it
     level: int = LEVEL,
     system: str = "",
+    incremental: bool = False,
     allow_weak_password: bool = False,
     on_progress: OnProgress = None,
     log: Logger | None = None,
@@ -70,6 +73,8 @@ async def backup(
     per part of the upload (8 MiB when None), ``format`` that of the archive, ``level`` how hard zstd compresses it
     (1 to 19; format V2 only), ``timeout`` seconds for the whole job.
     ``system`` is the installation's id, at most 200 characters, which archives of format V2 keep in clear text.
+    ``incremental``: secrets that did not change are taken from the newest archive that holds secrets instead of the
+    vault, if it proves that (format V2 only; ``report.incremental`` says what came of it).
     ``keys`` are for format V2: recipients, who signs, and whether ``password`` opens the archive too.
     A password that could be guessed (``parts/passwords.py``) is refused unless ``allow_weak_password``.
     ``on_progress`` is called about four times a second. Nothing is logged unless ``log`` is given.
@@ -90,6 +95,7 @@ async def backup(
         format=format,
         level=level,
         system=system,
+        incremental=incremental,
         allow_weak_password=allow_weak_password,
         timeout=timeout,
     )
@@ -110,6 +116,9 @@ async def run_backup(request: BackupRequest, on_progress: OnProgress = None, log
             begun = await stack.enter_async_context(beginning(request, facts))
             parts = await in_thread(sources, request)  # what this imports takes a while, too
             await parts.each(job, lambda part: part.check(stack))
+            if request.incremental:
+                with job.asking(STORE):
+                    await parts.vault.look_back(partial(find_earlier, target, request))
             with job.asking(STORE):
                 stale = max(STALE_UPLOADS, 2 * timedelta(seconds=request.timeout))
                 if aborted := await target.abort_stale(stale):

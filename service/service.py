@@ -205,9 +205,10 @@ class Service:
             await self.begin()
             await self.chain.try_to_begin()
             await self.copier.register()
+            await stack.enter_async_context(self.queue)
             await self.reaper.sweep()  # before this replica takes a job
             await self.places.look([self.config])
-            await stack.enter_async_context(self.queue)
+            self.queue.begin()
             await stack.enter_async_context(every("reaper", intervals.reap, self.reaper.sweep))
             await stack.enter_async_context(every("unfinished", intervals.reap, self._look_for_unfinished))
             await stack.enter_async_context(every("audit", CHAIN, self.chain.begin))

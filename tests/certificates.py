@@ -47,7 +47,7 @@ class Authority:
         begins: timedelta = -timedelta(hours=1),
         ends: timedelta = timedelta(hours=1),
     ) -> tuple[Path, Path]:
-        """The files of a certificate for ``host`` and of its key; it is good from now + ``begins`` to now + ``ends``."""
+        """The files of a certificate for ``host`` and of its key; good from now + ``begins`` to now + ``ends``."""
         key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a server of the tests")])
         made = (

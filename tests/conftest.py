@@ -40,6 +40,7 @@ from .archive_format import writing
 from .clusters import StandbyPair, Version, find_installations, running, running_pair
 from .kept_vault import kept
 from .memory import in_memory, use_memory
+from .openbaos import find_openbaos
 from .quick_keys import quick_keys
 
 _CONTAINERS = os.environ.get("KLEIDIA_TEST_CONTAINERS", "").replace("1", "postgres,openbao,s3").split(",")
@@ -91,6 +92,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line("tests/versions/test_between.py needs two versions: its tests were not collected.")
         if find_installations().missing:
             terminalreporter.line("tests/versions/fetch.sh DIRECTORY brings them; KLEIDIA_TEST_PG_VERSIONS=DIRECTORY.")
+
+    reports = [report for each in terminalreporter.stats.values() for report in each]
+    if any("vault/test_versions.py" in getattr(report, "nodeid", "") for report in reports):
+        terminalreporter.section("versions of OpenBao")
+        terminalreporter.line(f"{find_openbaos()}.")
+        if find_openbaos().missing:
+            terminalreporter.line(
+                "tests/vault/fetch.sh DIRECTORY brings them; KLEIDIA_TEST_OPENBAO_VERSIONS=DIRECTORY."
+            )
 
 
 @pytest.fixture(scope="session")

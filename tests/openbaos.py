@@ -20,7 +20,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,20 +83,23 @@ def find_openbaos() -> Found:
 
 @dataclass
 class Node:
-    """One server of a cluster, or the only one. It can be killed and started again on the same storage and ports."""
+    """One server of a cluster, or the only one. It can be killed and started again on the same storage and ports.
+
+    ``tls`` are further listeners: a port, a certificate, its key.
+    """
 
     name: str
     home: Path
     program: Path
     port: int
     cluster_port: int
-    tls: tuple[Path, Path] | None = None
+    tls: tuple[tuple[int, Path, Path], ...] = ()
     process: ServerProcess | None = None
 
     @property
     def address(self) -> str:
         """Where it answers."""
-        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}"
 
     def configure(self, others: tuple[Node, ...] = (), **more: Any) -> None:
         """Write its configuration; ``others`` are the servers of its cluster that it joins, ``more`` goes on top."""
@@ -104,11 +107,12 @@ class Node:
         listener: dict[str, Any] = {
             "address": f"127.0.0.1:{self.port}",
             "cluster_address": f"127.0.0.1:{self.cluster_port}",
+            "tls_disable": True,
         }
-        if self.tls:
-            listener |= {"tls_cert_file": str(self.tls[0]), "tls_key_file": str(self.tls[1])}
-        else:
-            listener["tls_disable"] = True
+        secure = [
+            {"address": f"127.0.0.1:{port}", "tls_cert_file": str(certificate), "tls_key_file": str(key)}
+            for port, certificate, key in self.tls
+        ]
         raft: dict[str, Any] = {
             "path": str(self.home / "raft"),
             "node_id": self.name,
@@ -123,7 +127,7 @@ class Node:
             "api_addr": self.address,
             "cluster_addr": f"https://127.0.0.1:{self.cluster_port}",
             "storage": {"raft": raft},
-            "listener": {"tcp": listener},
+            "listener": [{"tcp": each} for each in (listener, *secure)],
             "seal": {"static": {"current_key_id": "test", "current_key": f"file://{self.home.parent / 'unseal.key'}"}},
         }
         (self.home / "config.json").write_text(json.dumps(config | more, indent=2), encoding="utf-8")
@@ -200,16 +204,16 @@ class Cluster:
 
 @contextlib.contextmanager
 def running(
-    directory: Path, program: Path, *, count: int = 1, tls: tuple[Path, Path] | None = None, **more: Any
+    directory: Path, program: Path, *, count: int = 1, certificates: Sequence[tuple[Path, Path]] = (), **more: Any
 ) -> Iterator[Cluster]:
     """So many servers of one cluster in ``directory``, which exists and is used for nothing else.
 
-    ``tls`` is a certificate and its key, ``more`` goes into the configuration of each.
+    For each of ``certificates`` (and its key) they have a listener besides; ``more`` goes into the configuration.
     """
     guardian = Guardian(directory)
     try:
         for attempt in range(1, _ATTEMPTS + 1):
-            nodes = _nodes(directory, program, count, tls)
+            nodes = _nodes(directory, program, count, certificates)
             try:
                 cluster = _started(nodes, more)
             except ConfigurationError:
@@ -230,15 +234,16 @@ def running(
         guardian.dismiss()
 
 
-def _nodes(directory: Path, program: Path, count: int, tls: tuple[Path, Path] | None) -> tuple[Node, ...]:
+def _nodes(directory: Path, program: Path, count: int, certificates: Sequence[tuple[Path, Path]]) -> tuple[Node, ...]:
     key = directory / "unseal.key"
     key.write_bytes(secrets.token_bytes(32))
-    ports = free_ports(2 * count)
+    ports = iter(free_ports((2 + len(certificates)) * count))
     nodes = []
     for number in range(count):
         home = directory / f"node{number}"
         shutil.rmtree(home, ignore_errors=True)
-        nodes.append(Node(f"node{number}", home, program, ports[2 * number], ports[2 * number + 1], tls))
+        tls = tuple((next(ports), *each) for each in certificates)
+        nodes.append(Node(f"node{number}", home, program, next(ports), next(ports), tls))
     return tuple(nodes)
 
 

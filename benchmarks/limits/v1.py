@@ -143,6 +143,36 @@ V1: dict[str, Limit] = {
         must=1.1,
         room=1,
     ),
+    "neighbour_vault": Limit(
+        what="another client's p99 at the vault during a backup",
+        reference="the same with `adaptive = false`",
+        unit="× its time",
+        must=1,
+        aim=0.6,
+        room=1.1,
+    ),
+    "neighbour_vault_rate": Limit(
+        what="the same with `max_rate`, for a backup of 20 seconds",
+        reference="the same while nothing runs",
+        unit="× its time",
+        must=4,
+        aim=2,
+    ),
+    "adaptive": Limit(
+        what="backup of the vault with as many requests at once as the server works on",
+        reference="the same with `adaptive = false`",
+        unit="× its time",
+        must=1.03,
+        room=1.03,
+    ),
+    "neighbour_database": Limit(
+        what="another client's p99 at the database during a backup with `nice = 19` and `max_rate`, of 15 seconds",
+        reference="the same without",
+        unit="× its time",
+        must=1,
+        aim=0.6,
+        room=1.1,
+    ),
     "help": Limit(
         what="`kleidia-backup --help`, beyond", reference="`python -c pass`", unit="s", must=0.25, aim=0.1, room=1.3
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...pipeline.reports import words
+from ...pipeline.reports import incremental, words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -49,6 +49,8 @@ def backed_up(report: BackupReport, *, verbose: bool = False) -> Iterator[Render
         pairs["left out"] = f"the rows of {', '.join(report.without_rows)}, which a restore preserves"
     if report.backup_type != "database":
         pairs["secrets"] = _counted(report.secrets, {"deleted": report.deleted, "unreadable": report.unreadable_count})
+    if report.incremental is not None:
+        pairs["incremental"] = incremental.said(report.incremental)
     pairs |= own_secrets(report.own_secrets)
     yield facts(f"Backup complete ({report.backup_type})", {**pairs, **ended(report)})
     if verbose:

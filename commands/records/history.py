@@ -20,7 +20,7 @@ import anyio
 
 from ...pipeline.archives.listing import line_of
 from ...pipeline.archives.opening import full_name
-from ...stages.errors import Busy, KleidiaError
+from ...stages.errors import Busy, DatabaseUnreachable, KleidiaError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Seconds for writing what was done, once it is.
-_LAST_WORDS = 10.0
+_LAST_WORDS = 30.0
 
 
 def configured(config: Config) -> bool:
@@ -106,12 +106,16 @@ class History:
         """Write into the audit log what was done. Raises nothing of ours."""
         if not entries:
             return
-        with anyio.move_on_after(_LAST_WORDS, shield=True):
+        written = False
+        with anyio.move_on_after(_LAST_WORDS, shield=True) as scope:
             async with AsyncExitStack() as stack:
                 records = await self._opened(stack)
                 if records is not None:
                     await self._write(records, entries)
-                self._told(recorded=records is not None)
+                    written = True
+        if scope.cancelled_caught and not written:
+            self.unrecorded(DatabaseUnreachable(f"It did not answer within {_LAST_WORDS:g} s."))
+        self._told(recorded=written)
 
     async def _write(self, records: Records, entries: Sequence[Entry]) -> None:
         from ...service.control.audit import AuditEntry

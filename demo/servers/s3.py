@@ -139,8 +139,8 @@ def start_s3(
     """Start an S3 server whose buckets are the folders of ``directory``/s3.
 
     Parts that come before their turn wait in the server's memory, up to ``buffer_limit`` (such as ``16Mi``; ``0`` for
-    no limit), after which it answers 503. Ours come before part 1. With the files of a ``certificate`` and of its key it
-    speaks TLS.
+    no limit), after which it answers 503. Ours come before part 1. With the files of a ``certificate`` and of
+    its key it speaks TLS.
 
     Raises:
         ConfigurationError: the wheel is missing or the server did not start; with the end of its log.

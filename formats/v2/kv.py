@@ -12,13 +12,15 @@ import msgspec
 from ..errors import DamagedArchive, PayloadError
 from ..json.scan import PLAIN_OBJECT, STRING, WHITESPACE, ValueScanner
 from ..json.strict import MAX_NUMBER, strict_object
-from ..secret import MAX_METADATA, MAX_SECRET, Gone, Metadata, Secret, Version
+from ..secret import MAX_METADATA, MAX_SECRET, Gone, Metadata, Origin, Secret, Version
 from .chunks import Chunk
 
 #: Bytes at which a chunk of secrets ends.
 SECRETS = 512 * 1024
 #: Longest path, in bytes as it is written, without its quotes.
 MAX_PATH = 64 * 1024
+#: Longest time, likewise: what a vault writes has 30.
+MAX_CREATED = 64
 
 _encode = msgspec.json.Encoder().encode
 _decode_text = msgspec.json.Decoder(str).decode
@@ -31,6 +33,8 @@ _LINE = re.compile(
     + PLAIN_OBJECT.pattern
     + rb')(?:,"metadata":('
     + PLAIN_OBJECT.pattern
+    + rb"))?(?:,\"version\":([1-9][0-9]{0,14}),\"created\":("
+    + STRING.pattern
     + rb"))?\}"
 )
 
@@ -94,11 +98,16 @@ def _further(secret: Secret) -> Iterator[bytes]:
         yield b',"version":%d,"oldest":%d,"versions":[' % (secret.version, secret.oldest)
         yield b",".join(_version_text(each) for each in secret.older)
         yield b"]"
+    if secret.origin is not None:
+        if not secret.version:
+            yield b',"version":%d' % secret.origin.version
+        yield b',"created":%b' % _encode(secret.origin.created)
 
 
 def _version_text(version: Version) -> bytes:
     if version.value is not None:
-        return b'{"version":%d,"value":%b}' % (version.number, version.value)
+        created = b',"created":%b' % _encode(version.created) if version.created else b""
+        return b'{"version":%d,"value":%b%b}' % (version.number, version.value, created)
     return b'{"version":%d,"%b":true}' % (version.number, b"destroyed" if version.destroyed else b"deleted")
 
 
@@ -117,8 +126,10 @@ def _secret(line: bytes) -> Secret:
     if not line.isascii():
         line.decode()  # strict UTF-8
     if match := _LINE.fullmatch(line):
-        path, value, metadata = match.groups()
+        path, value, metadata, version, created = match.groups()
         found = {} if metadata is None else {"metadata": metadata}
+        if created is not None:
+            found |= {"version": version, "created": created}
     else:
         found = _members(line)
         path, value = found.get("path", b""), found.get("value", b"")
@@ -129,12 +140,30 @@ def _secret(line: bytes) -> Secret:
     name = _decode_text(path)
     if not name or len(path) > MAX_PATH + 2 or len(value) > MAX_SECRET:
         raise ValueError("no path, or too large")
-    if not found.keys() & {"metadata", "versions"}:
+    if not found.keys() & {"metadata", "versions", "created"}:
         return Secret(name, value)
-    version, older, oldest = _versions(found)
+    newest, older, oldest = _versions(found)
     if len(value) + sum(len(each.value or b"") for each in older) > MAX_SECRET:
         raise ValueError("too large")
-    return Secret(name, value, _metadata(found.get("metadata")), version, older, oldest)
+    return Secret(name, value, _metadata(found.get("metadata")), newest, older, oldest, origin=_origin(found))
+
+
+def _origin(found: dict[str, bytes]) -> Origin | None:
+    """Which version the value is of, and its time."""
+    if "created" not in found:
+        return None
+    version, created = _decode_number(found.get("version", b"")), _created(found)
+    if not version:
+        raise ValueError("no number")
+    return Origin(version, created)
+
+
+def _created(found: dict[str, bytes]) -> str:
+    """The time of a version, as the vault writes it; empty where there is none."""
+    text = found.get("created", b'""')
+    if len(text) > MAX_CREATED + 2:
+        raise ValueError("too long")
+    return _decode_text(text)
 
 
 def _without_value(path: bytes, found: dict[str, bytes]) -> Secret:
@@ -187,7 +216,7 @@ def _version(found: dict[str, bytes]) -> Version:
         raise ValueError("no value")
     if value is not None and (destroyed or deleted or not value.startswith(b"{")):
         raise ValueError("no object")
-    return Version(number, value, destroyed)
+    return Version(number, value, destroyed, _created(found))
 
 
 def _decode_number(text: bytes) -> int:

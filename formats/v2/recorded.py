@@ -1,4 +1,4 @@
-"""What stands around the data: mounts and policies of the vault, roles of the database (SPEC.md, section 6)."""
+"""What stands around the data: the vault, its mounts and policies, roles of the database (SPEC.md, section 6)."""
 
 from __future__ import annotations
 
@@ -49,17 +49,40 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"Role({self.name!r})"
 
 
+class ReadRoot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A folder of a KV engine that secrets were read from, and what tells its mount from another one of that name."""
+
+    prefix: str
+    mount: str
+    folder: str = ""
+    version: int = 1
+    accessor: str = ""
+    uuid: str = ""
+
+
+class Vault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The vault that was read: what its cluster calls itself, the version of its program, and the roots."""
+
+    cluster: str = ""
+    program: str = ""
+    roots: tuple[ReadRoot, ...] = ()
+
+
 class Recorded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All of it; what could not be read is not there."""
 
     mounts: tuple[Mount, ...] = ()
     policies: tuple[Policy, ...] = ()
     roles: tuple[Role, ...] = ()
+    vault: Vault | None = None
 
     def joined(self, other: Recorded) -> Recorded:
         """This and the other."""
         return Recorded(
-            mounts=self.mounts + other.mounts, policies=self.policies + other.policies, roles=self.roles + other.roles
+            mounts=self.mounts + other.mounts,
+            policies=self.policies + other.policies,
+            roles=self.roles + other.roles,
+            vault=self.vault or other.vault,
         )
 
     def encode(self) -> bytes:

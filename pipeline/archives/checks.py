@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ...stages.errors import KleidiaError
+from ...stages.stores.base import Odd
 from ...stages.stores.locks import Locking
 from ..parts.choice import connections
 from ..parts.part import Rights
@@ -109,7 +110,9 @@ async def _check_store(store: StoreSettings) -> Rights:
     async with store.open() as target:
         missing = tuple(await target.check())
         where = f"archives go under {target.prefix or '(no prefix)'}"
-    return Rights(backup=missing, restore=tuple(right for right in missing if right in _READING), detail=where)
+        odd = target.odd if isinstance(target, Odd) else ()
+    reading = tuple(right for right in missing if right in _READING)
+    return Rights(backup=missing, restore=reading, detail=where, warnings=odd)
 
 
 async def _check_immutable(check: Check, store: StoreSettings, purpose: Purpose) -> Check:

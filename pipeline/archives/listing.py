@@ -6,7 +6,7 @@ stays None, which means that it is unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,7 +16,7 @@ from ...formats.facts import ARCHIVE_NAME, BackupType
 from ...stages.archive.download import read_head
 from ...stages.errors import ObjectMissing, StoreError, StoreUnreachable
 from ...stages.stores.locks import locks_of
-from ...stages.stores.names import SUFFIX, is_directly_under
+from ...stages.stores.names import SUFFIX, is_directly_under, is_probe
 from ..engine import task_group
 from ..retention.pins import pinned_in
 
@@ -127,8 +127,8 @@ async def line_of(store: StoreSettings, name: str) -> ArchiveInfo:
         return (await _locked(target, [line]))[0]
 
 
-async def newest(store: ObjectStore) -> str:
-    """The full name of the archive that was made last, whatever its type; what does not say when is none.
+async def newest(store: ObjectStore, types: Collection[str] = ()) -> str:
+    """The full name of the archive that was made last, of these types or of any; what does not say when is none.
 
     Raises ``ObjectMissing`` where there is none, and the ``StoreError`` tree.
     """
@@ -142,7 +142,8 @@ async def newest(store: ObjectStore) -> str:
         if best is not None and info.modified + _SLACK < best[0]:
             break
         for each in await _dated(store, [info]):
-            better = each.created_at is not None and (best is None or _age(each) > best)
+            known = each.created_at is not None and (not types or each.backup_type in types)
+            better = known and (best is None or _age(each) > best)
             if better and await _is_archive(store, each.name):
                 best = _age(each)
     if best is None:
@@ -163,7 +164,8 @@ async def _stored(store: ObjectStore, beginning: str = "") -> tuple[list[ObjectI
     """What has the name of an archive, and the names of archives that are pinned."""
     prefix = store.prefix
     listed = [info async for info in store.list(beginning or prefix) if is_directly_under(info.name, prefix)]
-    return [info for info in listed if info.name.endswith(SUFFIX)], pinned_in(info.name for info in listed)
+    archives = [info for info in listed if info.name.endswith(SUFFIX) and not is_probe(info.name, prefix)]
+    return archives, pinned_in(info.name for info in listed)
 
 
 async def _dated(store: ObjectStore, found: Sequence[ObjectInfo]) -> list[ArchiveInfo]:

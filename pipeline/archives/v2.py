@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...formats.crypto.digest import Sha256
 from ...formats.errors import DamagedArchive
@@ -38,7 +38,7 @@ from ...stages.archive.merge import MergeRows
 from ...stages.archive.pack import Pack
 from ...stages.archive.row_digests import CompareRows
 from ...stages.archive.spans import SpanSource
-from ...stages.archive.unpack import Unpack
+from ...stages.archive.unpack import Unpack, open_secrets
 from ...stages.archive.upload import PART, ArchiveSink
 from ...stages.pg.survey import SqlSurvey
 from ..engine import MAX_CHUNK, Edge, Map, Pipeline, drain, in_thread
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from ..parts.names import PartName
     from ..parts.request import Sealing
 
+#: Who is shown the number and the line of each chunk of an index.
+See: TypeAlias = "Callable[[int, Entry], None]"
 #: Chunks of SQL that are compressed at once. Of secrets it is one, for a vault is slower.
 WORKERS = 2
 
@@ -142,6 +144,7 @@ class OpenV2(OpenArchive):
         body: Body,
         segments: Segments,
         choose: Choose | None = None,
+        see: See | None = None,
     ) -> None:
         self.store = store
         self.info = info
@@ -149,6 +152,7 @@ class OpenV2(OpenArchive):
         self._body = body
         self._segments = segments
         self._choose = choose
+        self._see = choose.see if choose else see
         self._layout: Layout
 
     @classmethod
@@ -160,12 +164,16 @@ class OpenV2(OpenArchive):
         password: str | None,
         keys: Keys,
         choose: Choose | None = None,
+        see: See | None = None,
     ) -> OpenV2:
-        """Find the data key, and read the index. Raises ``WrongPassword``, ``DamagedArchive`` and ``StoreError``."""
+        """Find the data key, and read the index, of which ``see`` is shown each chunk (see ``Index.parse``).
+
+        Raises ``WrongPassword``, ``DamagedArchive`` and ``StoreError``.
+        """
         data_key = await find_data_key(head, password, keys)
         body = Body.of(head.size, info.size)
         begin = await read_range(store, info, body.start, HEADER)
-        archive = cls(store, info, head, body, Segments(payload_key(data_key), head.facts_digest, begin), choose)
+        archive = cls(store, info, head, body, Segments(payload_key(data_key), head.facts_digest, begin), choose, see)
         await archive._read_index()
         return archive
 
@@ -216,6 +224,11 @@ class OpenV2(OpenArchive):
     async def recorded(self) -> Recorded:
         """As in ``OpenArchive``."""
         return read_begin(await self._begin())
+
+    async def secrets_of(self, number: int) -> list[Secret]:
+        """Those of one chunk. Raises ``DamagedArchive`` and ``StoreError``."""
+        block = await self._plain(*self._layout.span(number))
+        return await in_thread(lambda: open_secrets(self._layout, number, self._layout.content(number, block)))
 
     async def _begin(self) -> bytes:
         return self._layout.check_begin(await self._plain(0, BLOCK + padded(self.index.begin.n)))
@@ -345,7 +358,7 @@ class OpenV2(OpenArchive):
         if signed:
             signature.check(facts.signer, signed, self.head.facts_digest, locator.digest)
         # Only now is it decompressed: a stranger's is not looked into (section 9).
-        index = Index.parse(stored, locator.digest, self._choose.see if self._choose else None)
+        index = Index.parse(stored, locator.digest, self._see)
         layout = Layout(index, locator, facts.created_at)
         for part, included, found in (
             ("SQL", facts.includes_db, any(entry.k != "kv" for entry in index.entries)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...stages.stores.names import SUFFIX, is_directly_under
+from ...stages.stores.names import SUFFIX, is_directly_under, is_probe
 from ...stages.stores.resuming import Resumable
 from ..archives.copied import CopyState
 from ..retention.pins import pinned_in
@@ -46,7 +46,7 @@ async def listed_in(store: ObjectStore) -> Listed:
     found = {
         info.name[len(prefix) :]: info async for info in store.list(prefix) if is_directly_under(info.name, prefix)
     }
-    archives = {name: info for name, info in found.items() if name.endswith(SUFFIX)}
+    archives = {name: info for name, info in found.items() if name.endswith(SUFFIX) and not is_probe(name, "")}
     return Listed(archives, frozenset(pinned_in(found) & archives.keys()))
 
 

@@ -16,6 +16,7 @@ from ..engine import Inlet, Outlet, drain, nothing
 
 if TYPE_CHECKING:
     from ...formats.v2.chunks import Chunk
+    from ...stages.vault.incremental.taking import Found
     from ..archives.reading import Verified
     from ..job import Job
     from ..reports.findings import Findings
@@ -68,6 +69,9 @@ class BackupPart(Part, Generic[T]):
 
     #: Stages that read the rest of it, likewise: chunks of format V2 that are put into what ``source`` gives.
     others: Sequence[Callable[[Outlet[Chunk]], Awaitable[None]]] = ()
+
+    async def look_back(self, find: Callable[[], Awaitable[Found]]) -> None:
+        """After ``check``: take from an earlier archive, which ``find`` looks for, what did not change since."""
 
     def report(self) -> dict[str, Any]:
         """Its fields of ``BackupReport``, when everything was read."""

@@ -106,6 +106,7 @@ class BackupRequest(Request):
     format: Format = "v1"
     level: int = LEVEL
     system: str = ""
+    incremental: bool = False
     allow_weak_password: bool = False
 
     def __post_init__(self) -> None:
@@ -124,6 +125,11 @@ class BackupRequest(Request):
         if self.format == "v1" and self.vault is not None and self.vault.versions != 1:
             raise ConfigurationError(
                 "Older versions of secrets need an archive of format v2.", hint="Use format v2, or versions = 1."
+            )
+        if self.format == "v1" and self.vault is not None and self.incremental:
+            raise ConfigurationError(
+                "Incremental reads of the vault need archives of format v2.",
+                hint="Use format v2, or incremental = false.",
             )
         check_writing(self.password, self.keys, slots=self.format != "v1", allow_weak=self.allow_weak_password)
         check_part_size(self.store, self.part_size)

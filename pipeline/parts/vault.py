@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from ...stages.errors import VaultForbidden
 from ...stages.vault import surroundings
 from ...stages.vault.compare import Compare
 from ...stages.vault.extras import Extras
+from ...stages.vault.incremental.taking import Taking
 from ...stages.vault.kv.check import check_vault
 from ...stages.vault.kv.client import VaultClient
 from ...stages.vault.kv.rights import ASKING
@@ -24,6 +25,7 @@ from ...stages.vault.sink import VaultSink
 from ...stages.vault.source import VaultSource
 from ...stages.words import VAULT, count
 from ..engine import Inlet, Pipeline
+from ..reports import incremental
 from ..reports.plan import VaultPlan
 from . import pruning
 from .part import BackupPart, DryRunPart, RestorePart, Rights, Transaction
@@ -31,6 +33,7 @@ from .undoing import undone_on_failure
 
 if TYPE_CHECKING:
     from ...formats.secret import Secret
+    from ...stages.vault.incremental.taking import Found
     from ...stages.vault.kv.settings import VaultSettings
     from ...stages.vault.undo.journal import Journal
     from ..archives.reading import Verified
@@ -45,7 +48,9 @@ class VaultBackup(BackupPart["Secret"]):
     used = True
     asks = VAULT
     source: VaultSource
+    _client: VaultClient
     _gather: Gather | None = None
+    _taking: Taking | None = None
 
     def __init__(self, settings: VaultSettings, *, allow_unreadable: bool, metadata: bool) -> None:
         self._settings = settings
@@ -59,7 +64,7 @@ class VaultBackup(BackupPart["Secret"]):
     async def check(self, stack: AsyncExitStack) -> None:
         """As in ``BackupPart``."""
         settings = self._settings
-        client = await stack.enter_async_context(VaultClient(settings))
+        client = self._client = await stack.enter_async_context(VaultClient(settings))
         if self._metadata:
             self._gather = Gather(client, settings.versions)
         if self._metadata or self._left_out:
@@ -85,7 +90,19 @@ class VaultBackup(BackupPart["Secret"]):
             "unreadable_count": found.unreadable.count,
             "unreadable": tuple(path for path, _ in found.unreadable.names),
             "own_secrets": tuple(found.own_secrets.names),
+            "incremental": self._taking and self._taking.outcome(found, self._gather),
         }
+
+    async def look_back(self, find: Callable[[], Awaitable[Found]]) -> None:
+        """As in ``BackupPart``."""
+        now = self.recorded.vault
+        if self._gather is None or now is None:
+            self._taking = Taking.nothing("metadata_off")
+            return
+        found = await find()
+        self._taking = await Taking.begin(self._client, self._settings.roots, now, found)
+        if self._taking.roots and found.earlier is not None:
+            self.source.take_from(found.earlier, self._taking.roots)
 
     def warnings(self) -> list[str]:
         """As in ``BackupPart``."""
@@ -94,7 +111,8 @@ class VaultBackup(BackupPart["Secret"]):
         if self._gather:
             found += self._gather.report.warnings()
             lacking = [*self._gather.report.lacking(), *lacking]
-        return [*found, *summary(lacking)]
+        taken = self._taking.outcome(self.source.report, self._gather) if self._taking else None
+        return [*found, *summary(lacking), *incremental.warnings(taken)]
 
 
 class VaultRestore(RestorePart["Secret"]):

@@ -11,6 +11,7 @@ from ...stages.load.figures import NO_LOAD, Load
 
 if TYPE_CHECKING:
     from ...formats.facts import BackupType, Facts
+    from ...stages.vault.incremental.outcome import Incremental
     from ..engine import StageSnapshot
     from ..parts.names import PartName
 
@@ -85,6 +86,7 @@ class BackupReport:
     ``unreadable_count``); ``deleted`` counts secrets whose latest version is deleted or destroyed, which is no fault
     (with metadata they are in an archive of format V2, and among its ``secrets``).
     ``own_secrets`` names what the product itself needs and no archive holds (a folder ends with a slash).
+    ``incremental`` says what an incremental read of the vault took and read, and why; None where none was asked for.
     ``without_rows`` names the tables whose rows were left out: those that a restore preserves. ``left_out`` names what
     the database has and the archive lacks; a warning says of each why, and what to do.
     """
@@ -101,6 +103,7 @@ class BackupReport:
     unreadable_count: int = 0
     unreadable: tuple[str, ...] = ()
     own_secrets: tuple[str, ...] = ()
+    incremental: Incremental | None = None
     without_rows: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -110,9 +110,10 @@ class SeveralTargets:
             await stack.enter_async_context(shared.background)
             stack.push_async_callback(self._end_inspections)
             await self._queue.move()
+            await stack.enter_async_context(shared.queue)
             await self.sweep()  # before this replica takes a job
             await self.look()
-            await stack.enter_async_context(shared.queue)
+            shared.queue.begin()
             await stack.enter_async_context(every("reaper", intervals.reap, self.sweep))
             await stack.enter_async_context(every("unfinished", intervals.reap, self.look))
             await stack.enter_async_context(every("ticker", intervals.tick, self.tick))

@@ -12,6 +12,23 @@ if TYPE_CHECKING:
     from .forms import Form
 
 
+#: The fields of the wizard that say what is restored and where to: no secret, no confirmation.
+ASKED = frozenset(
+    {
+        "key",
+        "only",
+        "prune",
+        "backup_first",
+        "tables",
+        "secrets",
+        "as",
+        "into_database",
+        "create_database",
+        "into_mount",
+    }
+)
+
+
 def restore_of(form: Form) -> models.Restore:
     """The restore that a form asks for. Raises ``ValidationError``."""
     return models.Restore.model_validate(

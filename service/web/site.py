@@ -15,6 +15,7 @@ _OF_A_TARGET = (audit.router, history.router, keeping.router, looking.router, re
 
 def install(app: FastAPI, prefix: str) -> None:
     """Add the page to an app whose paths all begin with ``prefix``."""
+    app.state.shown_problem = session.login_problem
     for base in ("", "/targets/{target}"):
         for router in _OF_A_TARGET:
             app.include_router(router, prefix=f"{prefix}{base}")

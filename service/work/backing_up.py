@@ -36,5 +36,6 @@ def backup_request(
         format=options.get("format") or wanted.format,
         level=config.level,
         system=config.system,
+        incremental=config.incremental,
         timeout=config.job_timeout,
     )

@@ -86,7 +86,9 @@ class OneTarget:
 
 
 class Queue:
-    """The jobs of one target, or of several. While it is entered, this process runs those that it gets hold of.
+    """The jobs of one target, or of several. Entered, it takes them in and out; from ``begin`` on they are run here.
+
+    Between the two comes the first sweep: what a dead replica left in the queue is taken out before a job is run.
 
     ``most`` at a time. ``run`` runs one by its id; ``stop`` ends the running ones for the reason that it is given.
     """
@@ -129,21 +131,24 @@ class Queue:
                 f"The queue cannot reach the control database ({self._control.settings.where()}).",
                 hint="Check that the database takes more connections.",
             ) from exc
+        return self
+
+    def begin(self) -> None:
+        """Run the jobs that this process gets hold of, until the queue is left."""
         # A plain task: its worker ends gracefully when it is cancelled once, and anyio's scopes cancel again and again.
         self._worker = asyncio.create_task(self._work(), name="queue worker")
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take no more jobs; let the running one end within the grace, else end it."""
         self._closing = True
-        assert self._worker is not None
-        self._worker.cancel()
-        if not await self._ended(self._grace):
-            self._stop("The service was stopped.")
-            if not await self._ended(_CLEANUP):
-                self._log.error("a job did not end; its replica counts as dead from now on")
+        if self._worker is not None:
+            self._worker.cancel()
+            if not await self._ended(self._grace):
+                self._stop("The service was stopped.")
+                if not await self._ended(_CLEANUP):
+                    self._log.error("a job did not end; its replica counts as dead from now on")
         await self._app.close_async()
 
     async def _ended(self, seconds: float) -> bool:

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from ...pipeline.engine import Inlet, Outlet
 
 
+def open_secrets(layout: Layout, number: int, stored: bytes) -> list[Secret]:
+    """The secrets of a chunk as it is stored, compared with the index. Raises ``DamagedArchive``."""
+    entry = layout.index.entries[number]
+    check(entry, stored)
+    secrets = read_secrets(decompress(entry, stored))
+    if len(secrets) != entry.secrets:
+        raise DamagedArchive("payload", "A chunk of the archive holds another number of secrets.")
+    layout.index.entries.check_paths(number, [secret.path for secret in secrets])
+    return secrets
+
+
 @dataclass(slots=True)
 class Opened:
     """What one chunk is: text of the dump, or secrets."""
@@ -123,14 +134,10 @@ class Unpack:
 
     def _open(self, number: int, stored: bytes) -> Opened:
         entry = self._entries[number]
+        if entry.k == "kv":
+            return Opened(secrets=open_secrets(self._layout, number, stored))
         check(entry, stored)
         data = decompress(entry, stored)
-        if entry.k == "kv":
-            secrets = read_secrets(data)
-            if len(secrets) != entry.secrets:
-                raise DamagedArchive("payload", "A chunk of the archive holds another number of secrets.")
-            self._entries.check_paths(number, [secret.path for secret in secrets])
-            return Opened(secrets=secrets)
         texts = self._texts(number, data)
         if self._look:
             for text in texts:

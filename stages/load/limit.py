@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias
 #: Requests under way while an unhurried answer is measured.
 FEW = 2
 #: Of ours, in the server's queue: below the first the limit goes up, above the second down.
-LEAST_WAITING, MOST_WAITING = 2.0, 4.0
+LEAST_WAITING, MOST_WAITING = 3.0, 6.0
 #: Answers of a window, at least; and of one kind in it, for their median to count.
 WINDOW, COUNTED = 8, 4
 #: Seconds after which the unhurried time is measured again, and at least as many of those times: what that costs stays

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,15 @@ class Upload(Protocol):
 
         Safe to call twice, and after a ``complete`` that returned, when it does nothing. Call it shielded.
         """
+
+
+@runtime_checkable
+class Odd(Protocol):
+    """A store that is known to lack something that a backup can do without."""
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        """What the last ``check`` found, a sentence for each."""
 
 
 class ObjectStore(Protocol):

@@ -20,6 +20,7 @@ PREFIX = Setting(
 #: What the name of every archive ends with, also of one that somebody named.
 SUFFIX = ".enc"
 
+_PROBE = re.compile(r"backup-check-[0-9a-f]{16}\.enc")
 _ARCHIVE = re.compile(r"backup-[^/]+\.enc")
 
 
@@ -55,6 +56,11 @@ def is_archive(name: str) -> bool:
 def probes(prefix: str) -> str:
     """What the names of all probes begin with."""
     return f"{prefix}backup-check-"
+
+
+def is_probe(name: str, prefix: str) -> bool:
+    """Whether an object is a probe that somebody left: it is no archive, and goes with the next run."""
+    return name.startswith(prefix) and _PROBE.fullmatch(name, len(prefix)) is not None
 
 
 def probe_name(prefix: str) -> str:

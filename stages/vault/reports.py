@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from ...formats.json import text as jsontext
 from ..words import count, one_or_more
 
 T = TypeVar("T")
@@ -14,6 +15,7 @@ T = TypeVar("T")
 NAMED = 1000
 #: Strings in one request that a server takes by default; more of them can be read, but not written back.
 SERVER_STRINGS = 1000
+_STANDBY = "The vault's server is a standby, which may answer with an older state than the active server has:"
 
 
 @dataclass
@@ -34,15 +36,18 @@ class Named(Generic[T]):
 class ReadReport:
     """What a ``VaultSource`` did.
 
-    ``deleted`` secrets have a deleted or destroyed newest version, or metadata alone where the archive takes that.
+    ``taken`` ones were not read, but taken from an earlier archive. ``deleted`` secrets have a deleted or destroyed
+    newest version, or metadata alone where the archive takes that.
     ``vanished`` ones were listed and had no value when they were read: deleted in between, or metadata alone.
     ``unreadable`` are pairs of archive path (a folder ends with a slash) and reason. ``too_many_strings`` names secrets
     with more strings than a server takes in one request by default. ``empty_roots`` held nothing at all.
     ``own_secrets`` are the product's own, which were passed over (a folder ends with a slash). ``carries_metadata``:
-    the archive takes metadata as well; None: it could, and the settings leave it out.
+    the archive takes metadata as well; None: it could, and the settings leave it out. ``behind``: a standby
+    answered, and its reads may be older than what the active server holds.
     """
 
     read: int = 0
+    taken: int = 0
     deleted: int = 0
     vanished: int = 0
     unreadable: Named[tuple[str, str]] = field(default_factory=Named)
@@ -51,11 +56,18 @@ class ReadReport:
     empty_roots: list[str] = field(default_factory=list)
     own_secrets: Named[str] = field(default_factory=Named)
     carries_metadata: bool | None = False
+    behind: bool = False
 
     @property
     def seen(self) -> int:
         """How many paths were met, with a value or without."""
-        return self.read + self.deleted + self.vanished + self.unreadable.count
+        return self.read + self.taken + self.deleted + self.vanished + self.unreadable.count
+
+    def look_at(self, name: str, value: bytes) -> None:
+        """Remember a secret that has too many strings."""
+        # A string has two quotes: counting those first is quick, and enough for nearly all.
+        if value.count(b'"') > 2 * SERVER_STRINGS - 16 and jsontext.strings(value) > SERVER_STRINGS - 8:
+            self.too_many_strings.add(name)
 
     def warnings(self) -> list[str]:
         """What an operator should know, one sentence each."""
@@ -80,6 +92,11 @@ class ReadReport:
                 f"{example}: a restore needs a listener with a higher max_request_json_strings."
             )
         found += [f"The vault root {root} holds no secret." for root in self.empty_roots]
+        if self.behind:
+            found.append(
+                f"{_STANDBY} the archive can lack what was written shortly before. "
+                "Configure the active server's address."
+            )
         return found
 
 
@@ -89,6 +106,7 @@ class WriteReport:
 
     ``failed`` are pairs of archive path and reason. ``own_secrets`` are the product's own that an older archive holds:
     they were left as they are and are not in the total. ``kept`` have a value, and had none when the archive was made.
+    ``behind``: a standby answered, and its reads may be older than what the active server holds.
     """
 
     total: int = 0
@@ -97,6 +115,7 @@ class WriteReport:
     failed: Named[tuple[str, str]] = field(default_factory=Named)
     own_secrets: Named[str] = field(default_factory=Named)
     kept: Named[str] = field(default_factory=Named)
+    behind: bool = False
 
     def warnings(self) -> list[str]:
         """What an operator should know, one sentence each."""
@@ -104,6 +123,11 @@ class WriteReport:
         if self.failed.count:
             of = f"{self.failed.count:,} of {count(self.total, 'secret')}"
             found.append(f"{of} could not be written: {some(self.failed.names)}.")
+        if self.behind:
+            found.append(
+                f"{_STANDBY} a secret that was changed shortly before can have been taken for unchanged. Restore once "
+                "more by way of the active server's address; what is equal is not written again."
+            )
         if number := self.kept.count:
             have = one_or_more(number, "has a value now and had", "have a value now and had")
             example = one_or_more(number, "", "for example ") + self.kept.names[0]

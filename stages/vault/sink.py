@@ -15,6 +15,7 @@ from ..words import VAULT, count
 from .fan_out import AHEAD, fan_out
 from .kv.answers import Absent, Conflict, Found, Names, Oversize, Refused
 from .kv.client import SMALL, VaultClient
+from .kv.identity import may_be_behind
 from .kv.roots import Root, check_roots, locate, owns
 from .kv.values import Values, equal
 from .reports import WriteReport, some
@@ -137,6 +138,7 @@ class VaultSink:
         await self._find_empty_roots()
         tasks = partial(self._tasks, secrets)
         await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
+        self.report.behind = await may_be_behind(self._client)
         self._check_threshold()
 
     async def _find_empty_roots(self) -> None:

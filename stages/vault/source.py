@@ -6,25 +6,28 @@ folders on one way down for each worker: memory follows the breadth of the tree,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
-from ...formats.json import text as jsontext
 from ...formats.secret import MAX_ITEM, MAX_SECRET, Secret
 from ..errors import ConfigurationError, Right, VaultForbidden, VaultUnreadable
 from ..words import VAULT, count
+from .incremental.unchanged import Unchanged
 from .kv.answers import Absent, Deleted, Found, Names, Oversize, ReadResult, Refused
 from .kv.client import SMALL, VaultClient
+from .kv.identity import may_be_behind
 from .kv.roots import Root, check_roots, owner, owns, unusable
 from .kv.values import Values
-from .reports import SERVER_STRINGS, ReadReport, some
+from .metadata.keys import Listed
+from .reports import ReadReport, some
 
 if TYPE_CHECKING:
     from ...formats.secret import Metadata
     from ...pipeline.engine import Outlet
+    from .incremental.earlier import Earlier
     from .metadata.gather import Gather
 
 
@@ -32,13 +35,15 @@ if TYPE_CHECKING:
 class _Folder:
     """A folder that was listed, and the names in it that no worker took yet.
 
-    ``metadata`` is that of the secrets in it which have some, None where it is not known.
+    ``metadata`` is that of the secrets in it which have some, None where it is not known. ``done`` are names of secrets
+    that were taken from an earlier archive.
     """
 
     root: Root
     path: str
     names: Names
     metadata: dict[str, Metadata] | None = None
+    done: Collection[str] = ()
 
 
 class VaultSource:
@@ -48,8 +53,8 @@ class VaultSource:
     besides its value.
 
     Raises ``VaultUnreadable`` at the end when some paths could not be read, unless ``allow_unreadable``;
-    ``VaultForbidden`` when a root cannot be listed or nothing could be read; ``ConfigurationError`` when a secret's
-    path belongs to another root; and what every request of the client raises.
+    ``VaultForbidden`` when a root cannot be listed or nothing could be read; ``ConfigurationError`` when a root
+    is a secret, or a secret's path belongs to another root; and what every request of the client raises.
     """
 
     name = "vault"
@@ -82,6 +87,7 @@ class VaultSource:
         ):  # one with large older versions, besides the one that is large itself
             self.in_hand += MAX_ITEM
             self.working_set += 2 * MAX_SECRET
+        self._unchanged: Unchanged | None = None
         self._folders: list[_Folder] = []
         self._busy = 0
         self._waiting = 0
@@ -90,17 +96,34 @@ class VaultSource:
         self._wake = anyio.Event()
         self._values = Values(client)
 
+    def take_from(self, earlier: Earlier, roots: Collection[Root]) -> None:
+        """Before it runs: take from an earlier archive what did not change since, in these roots."""
+        assert self._gather is not None
+        self._gather.with_states = set(roots)
+        self._unchanged = Unchanged(earlier, self._gather, self.report)
+        self.working_set += earlier.working_set
+
     async def __call__(self, out: Outlet[Secret]) -> None:
         """Walk every root."""
         for root in self._roots:
             seen = self.report.seen
-            await self._list(root, root.folder, top=True)
+            await self._list(root, root.folder, out, top=True)
             async with anyio.create_task_group() as workers:
                 for _ in range(self.senders):
                     workers.start_soon(self._work, out)
             if seen == self.report.seen:
+                await self._check_folder(root)
                 self.report.empty_roots.append(str(root))
+        self.report.behind = await may_be_behind(self._client)
         await self._check_unreadable()
+
+    async def _check_folder(self, root: Root) -> None:
+        """Refuse a root that holds nothing because it is a secret: the archive would lack just that."""
+        if root.path and isinstance(await self._client.read(root.mount, root.path), Found | Oversize):
+            raise ConfigurationError(
+                f"The vault root {root.mount}/{root.path} is a secret, and a root is a folder: nothing was backed up.",
+                hint="Configure the folder that it is in.",
+            )
 
     async def _check_unreadable(self) -> None:
         unreadable = self.report.unreadable
@@ -138,7 +161,7 @@ class VaultSource:
             self._busy += 1
             try:
                 if path.endswith("/"):
-                    await self._list(folder.root, path)
+                    await self._list(folder.root, path, out)
                 elif self._gather is None:
                     await self._read(folder.root, path, out)
                 else:
@@ -158,6 +181,8 @@ class VaultSource:
                 name = None
             if name is None:
                 self._folders.pop()
+            elif name in folder.done:
+                pass
             elif why := unusable(name.removesuffix("/")):
                 self._unreadable(folder.root, folder.path + name, why)
             elif owns(self._own, folder.root.mount, folder.path + name):
@@ -171,14 +196,14 @@ class VaultSource:
         self._wake.set()
         self._wake = anyio.Event()
 
-    async def _list(self, root: Root, path: str, *, top: bool = False) -> None:
-        metadata = None
+    async def _list(self, root: Root, path: str, out: Outlet[Secret], *, top: bool = False) -> None:
         if self._gather is None:
             names = await self._client.list(root.mount, path)
+            listed = names if isinstance(names, Refused) else Listed(names, None)
         else:
-            names, metadata = await self._gather.list(root, path)
-        if isinstance(names, Refused):
-            if top and names.status == 403:
+            listed = await self._gather.list(root, path)
+        if isinstance(listed, Refused):
+            if top and listed.status == 403:
                 kind = "metadata/" if await self._client.kv_version(root.mount) == 2 else ""
                 right = Right("list", f"{root.mount}/{kind}{path}*")
                 raise VaultForbidden(
@@ -186,9 +211,18 @@ class VaultSource:
                     hint=f"Grant it {right}.",
                     rights=(right,),
                 )
-            self._unreadable(root, path, names.reason, forbidden=names.status == 403)
+            self._unreadable(root, path, listed.reason, forbidden=listed.status == 403)
             return
-        self._folders.append(_Folder(root, path, names, metadata))
+        folder = _Folder(root, path, listed.names, listed.metadata)
+        if self._unchanged is not None and listed.states:
+            folder.done = await self._unchanged.take(listed, lambda name: self._wanted(root, path + name), out)
+        self._folders.append(folder)
+
+    def _wanted(self, root: Root, path: str) -> str | None:
+        """The archive path of a secret; None for one that is passed over, or that no vault can hold."""
+        if unusable(path.rpartition("/")[2]) or owns(self._own, root.mount, path):
+            return None
+        return self._own_path(root, path)
 
     async def _read(self, root: Root, path: str, out: Outlet[Secret]) -> None:
         async with self._values.read(
@@ -226,12 +260,7 @@ class VaultSource:
                 name = self._own_path(root, path)
                 report.read += 1
                 report.custom_metadata += result.has_custom_metadata
-                # A string has two quotes: counting those first is quick, and enough for nearly all.
-                if (
-                    result.value.count(b'"') > 2 * SERVER_STRINGS - 16
-                    and jsontext.strings(result.value) > SERVER_STRINGS - 8
-                ):
-                    report.too_many_strings.add(name)
+                report.look_at(name, result.value)
                 await send(Secret(name, result.value))
             case Deleted():
                 report.deleted += 1

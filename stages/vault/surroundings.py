@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
 
-from ...formats.v2.recorded import Mount, Policy, Recorded
+from ...formats.v2.recorded import Mount, Policy, ReadRoot, Recorded, Vault
 from ..errors import Right, VaultError, VaultForbidden
 from .asking import ask, read_as
+from .kv.identity import identity_of
 from .kv.tokens import ALIVE
 from .kv.transport import Call
 from .lacking import Lacking
@@ -29,6 +30,8 @@ class _Mount(msgspec.Struct):
     type: str = ""
     description: str = ""
     options: dict[str, str] | None = None
+    accessor: str = ""
+    uuid: str = ""
 
 
 class _Mounts(msgspec.Struct):
@@ -85,7 +88,23 @@ async def record(
     if policies:
         texts, unreadable, warnings = await record_policies(client)
         lacking += unreadable
-    return Recorded(mounts=tuple(found), policies=tuple(texts)), lacking, warnings
+    cluster, program = await identity_of(client)
+    vault = Vault(cluster=cluster, program=program, roots=tuple(_read_roots(roots, mounts)))
+    return Recorded(mounts=tuple(found), policies=tuple(texts), vault=vault), lacking, warnings
+
+
+def _read_roots(roots: Sequence[Root], mounts: Mapping[str, _Mount]) -> Iterator[ReadRoot]:
+    """What tells each root's mount from another one of its name."""
+    for root in roots:
+        mount = mounts.get(root.mount + "/", _Mount())
+        yield ReadRoot(
+            prefix=root.prefix,
+            mount=root.mount,
+            folder=root.folder,
+            version=2 if (mount.options or {}).get("version") == "2" else 1,
+            accessor=mount.accessor,
+            uuid=mount.uuid,
+        )
 
 
 async def missing_mounts(client: VaultClient, roots: Sequence[Root], recorded: Recorded) -> list[Mount]:

@@ -6,17 +6,21 @@ import argparse
 import shutil
 import subprocess
 import sys
+from importlib import import_module
+from typing import Any
 
 import pytest
 
-from docs.manual import PAGE, page
 from kleidia_backup.cli import build_parser
 from kleidia_backup.commands.console.exit_codes import EXIT_CODES
+
+#: What writes the page; it is a module of the checkout.
+MANUAL: Any = import_module("docs.manual")
 
 
 def test_it_names_every_command_option_and_exit_status() -> None:
     """And says of each what ``--help`` says."""
-    text = _plain(PAGE.read_text(encoding="utf-8"))
+    text = _plain(MANUAL.PAGE.read_text(encoding="utf-8"))
     parser = build_parser()
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     for name, command in commands.choices.items():
@@ -34,7 +38,7 @@ def test_it_names_every_command_option_and_exit_status() -> None:
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="each version of Python breaks lines of usage as it likes")
 def test_it_is_what_is_made_of_the_declarations() -> None:
     """``python -m docs.manual`` writes it."""
-    assert PAGE.read_text(encoding="utf-8") == page()
+    assert MANUAL.PAGE.read_text(encoding="utf-8") == MANUAL.page()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +49,7 @@ def test_roff_reads_it_without_a_warning(command: str) -> None:
     program, *options = command.split()
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
-    done = subprocess.run([program, *options, str(PAGE)], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, *options, str(MANUAL.PAGE)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert program == "man" or not done.stdout
 

@@ -19,6 +19,8 @@ from kleidia_backup.demo.servers import openbao
 from kleidia_backup.demo.servers.kv import KvMount
 from kleidia_backup.demo.servers.together import PostgresServer
 from kleidia_backup.stages.errors import UnfinishedRestore, VaultUnreachable
+from kleidia_backup.stages.vault.kv.answers import Found
+from kleidia_backup.stages.vault.kv.client import VaultClient
 from kleidia_backup.stages.vault.kv.transport import Call, Transport
 
 from ..memory import in_memory
@@ -112,6 +114,21 @@ def reads(call: Call) -> bool:
 def writes(call: Call) -> bool:
     """Whether a request writes one."""
     return call.method == "POST" and "/data/" in call.path
+
+
+async def test_a_standby_answers_as_the_active_server_does(
+    cluster: Cluster, clustered: Callable[[Node], System]
+) -> None:
+    """What was written through the active server a moment ago is read through a standby, each time."""
+    system = clustered(cluster.standbys[0])
+    kv = replace(system.application, server=cluster.server(cluster.leader))
+    async with VaultClient(system.vault) as client:
+        assert client.consistent
+        for n in range(40):
+            await anyio.to_thread.run_sync(kv.put, "kleidia/moving", {"n": n})
+            found = await client.read(kv.path, "kleidia/moving")
+            assert isinstance(found, Found)
+            assert found.version == n + 1
 
 
 async def test_a_backup_goes_on_when_another_server_leads(

@@ -9,14 +9,21 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import anyio
 import psycopg
 import pytest
 
+from kleidia_backup.commands.console.terminal import Terminal
+from kleidia_backup.commands.records import history
+from kleidia_backup.commands.records.history import Entry, History
+from kleidia_backup.config.service import ServiceSettings
 from kleidia_backup.pipeline.archives.listing import list_archives
 from kleidia_backup.service.control.chain.verify import verify_chain
 from kleidia_backup.service.control.jobs import Job
@@ -36,12 +43,33 @@ def environment(configuration: Path, service: Service) -> dict[str, str]:
     return os.environ | state | {"KLEIDIA_CONFIG": str(configuration), "SERVICE_PASSWORD": PASSWORD}
 
 
+@pytest.fixture
+def service_settings(service_settings: ServiceSettings) -> ServiceSettings:
+    """What is silent for three seconds counts as dead, for a test that kills a command."""
+    return replace(service_settings, intervals=replace(service_settings.intervals, dead=3))
+
+
+_STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """What a test that fails has started ends with it, and is no warning of another test."""
+    yield
+    while _STARTED:
+        with _STARTED.pop() as process:
+            process.kill()
+
+
 def started(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
     """A command, which is not waited for."""
     words = [sys.executable, "-m", "kleidia_backup.cli", "--json", "--quiet", *arguments]
-    return subprocess.Popen(
-        words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    _STARTED.append(
+        subprocess.Popen(
+            words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
     )
+    return _STARTED[-1]
 
 
 async def told(process: subprocess.Popen[str]) -> tuple[int, Any, str]:
@@ -52,7 +80,7 @@ async def told(process: subprocess.Popen[str]) -> tuple[int, Any, str]:
 
 async def when(service: Service, fits: Callable[[Job], bool]) -> Job:
     """The newest job, as soon as it fits."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         while True:
             jobs = await service.jobs.page(1)
             if jobs and fits(jobs[0]):
@@ -153,3 +181,16 @@ async def test_no_command_fails_for_its_history(service: Service, environment: d
     status, values, err = await told(started(environment, "retention"))
     assert (status, values["rules_from"], values["recorded"]) == (0, "service", True), err
     assert await service.jobs.page() == []
+
+
+async def test_a_control_database_that_does_not_answer_in_time_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was done is done, and a warning says that it is not recorded; nothing is left out without a word."""
+    monkeypatch.setattr(history, "_LAST_WORDS", 0.05)
+    monkeypatch.setattr(History, "_opened", lambda *_: anyio.sleep_forever())
+    terminal = Terminal(json=True)
+    record = History(Namespace(command="pin"), Mock(), terminal, 60.0, bool)
+    await record.entries([Entry("archive.pinned", "backups/x.enc")])
+    assert terminal.notes["recorded"] is False
+    assert capsys.readouterr().err.count("warning: This is not recorded in the control database") == 1

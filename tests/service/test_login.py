@@ -415,3 +415,20 @@ def test_the_provider_signs_as_others_do() -> None:
     """The tests' own provider: what it signs PyJWT takes."""
     provider = OpenId(issuer="https://a.example")
     assert jwt.decode(provider.signed({"sub": "1"}), provider.public_pem, ["RS256"]) == {"sub": "1"}
+
+
+async def test_a_login_that_failed_is_a_page_for_people(service: Service) -> None:
+    """With the cause and the ways on; a program gets the problem as before, and the attempt is forgotten either way."""
+    async with browser(app_of(service)) as client:
+        there = await sent_back(client)
+        answer = await client.get(f"{there}&state=other", headers={"Accept": "text/html,*/*;q=0.8"})
+        assert (answer.status_code, answer.headers["Content-Type"].partition(";")[0]) == (401, "text/html")
+        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "The provider&#39;s answer says something twice." in answer.text
+        assert 'href="/login"' in answer.text
+        assert ATTEMPT in answer.headers["Set-Cookie"]
+        assert "says something twice" in await refused(service)
+        again = await client.get("/login/callback?code=x&state=y", headers={"Accept": "text/html"})
+        assert "No login is under way in this browser" in again.text
+        program = await client.get("/login/callback?code=x&state=y")
+        assert program.headers["Content-Type"] == "application/problem+json"

@@ -221,10 +221,14 @@ async def test_a_session_ends_with_its_token(service: Service) -> None:
     own = {"Origin": "https://api", "Content-Type": "application/x-www-form-urlencoded"}
     transport = httpx.ASGITransport(create_app(service), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="https://api", headers=own) as person:
-        pasted = urlencode({"token": token("admin", exp=int(time.time()) + 2)})
-        assert (await person.post("/login/token", content=pasted)).status_code == 303
-        assert (await person.get("/history")).status_code == 200
-        with anyio.fail_after(20):
+        for seconds in (2, 10, 60):  # as long as a busy machine needs to look once before it is over
+            pasted = urlencode({"token": token("admin", exp=int(time.time()) + seconds)})
+            assert (await person.post("/login/token", content=pasted)).status_code == 303
+            if (await person.get("/history")).status_code == 200:
+                break
+        else:
+            raise AssertionError("the session never began")
+        with anyio.fail_after(120):
             while (await person.get("/history")).status_code == 200:  # noqa: ASYNC110 - a clock is waited for
                 await anyio.sleep(0.2)
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import anyio
 import httpx
@@ -31,6 +31,14 @@ pytestmark = pytest.mark.anyio
 EVIL = "\"'><img src=x onerror=alert(1)>{{ 7*7 }}"
 #: What the text of a view always has of it when it was written as text.
 AS_TEXT = "&gt;&lt;img src=x onerror=alert(1)&gt;{{ 7*7 }}"
+#: A job that says nothing else.
+SAID = """
+UPDATE kleidia_backup.jobs SET status = 'failed', error = %(evil)s, hint = %(evil)s, cancelled_by = %(evil)s,
+    warnings = jsonb_build_array(%(evil)s::text), phase = %(evil)s, archive = %(evil)s, checksum = %(evil)s,
+    options = jsonb_build_object('reason', %(evil)s::text),
+    report = jsonb_build_object(%(evil)s::text, %(evil)s::text, 'seconds', jsonb_build_object(%(evil)s::text, 1))
+WHERE id = %(id)s
+"""
 _WEB = "kleidia_backup.service.web."
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 OWN = FORM | {"Sec-Fetch-Site": "same-origin"}
@@ -91,12 +99,12 @@ async def _browser(service: Service, cookies: httpx.Cookies | None = None) -> As
 def _routes(service: Service, method: str) -> Iterator[str]:
     """The paths of the page's routes, with something at each place of theirs."""
     for context in iter_route_contexts(create_app(service).routes):
-        if getattr(context.original_route, "endpoint", _routes).__module__.startswith(_WEB):
-            if method in (context.methods or ()):
-                path = str(context.path)
-                for name, value in (("target", "app"), ("id", "1"), ("name", "page.js")):
-                    path = path.replace(f"{{{name}}}", value)
-                yield path
+        ours = getattr(context.original_route, "endpoint", _routes).__module__.startswith(_WEB)
+        if ours and method in (context.methods or ()):
+            path = str(context.path)
+            for name, value in (("target", "app"), ("id", "1"), ("name", "page.js")):
+                path = path.replace(f"{{{name}}}", value)
+            yield path
 
 
 async def test_names_are_text(admin: httpx.AsyncClient, service: Service, store_directory: Path) -> None:
@@ -110,14 +118,7 @@ async def test_names_are_text(admin: httpx.AsyncClient, service: Service, store_
         while (await service.jobs.get(job.id)).active:  # type: ignore[union-attr]  # noqa: ASYNC110 - of a database
             await anyio.sleep(0.05)
     async with service.control.connection() as connection:
-        await connection.execute(
-            "UPDATE kleidia_backup.jobs SET status = 'failed', error = %(evil)s, hint = %(evil)s, cancelled_by = %(evil)s,"
-            " warnings = jsonb_build_array(%(evil)s::text), phase = %(evil)s, archive = %(evil)s,"
-            " options = jsonb_build_object('reason', %(evil)s::text), checksum = %(evil)s,"
-            " report = jsonb_build_object(%(evil)s::text, %(evil)s::text, 'seconds', jsonb_build_object(%(evil)s::text, 1))"
-            " WHERE id = %(id)s".encode(),
-            {"evil": EVIL, "id": job.id},
-        )
+        await connection.execute(SAID, {"evil": EVIL, "id": job.id})
     await service.audit.write(AuditEntry(action=EVIL, user_name=EVIL, workstation=EVIL, archive=EVIL, details=EVIL))
     paths = ["/history", f"/jobs/{job.id}", "/restore", "/settings", "/audit", "/targets"]
     paths += [f"/restore/{view}?{urlencode({'key': EVIL})}" for view in ("archive", "delete")]
@@ -126,7 +127,7 @@ async def test_names_are_text(admin: httpx.AsyncClient, service: Service, store_
         assert answer.status_code == 303, answer.text
         paths.append(answer.headers["Location"])
         with anyio.fail_after(60):
-            while "Reading" in (await admin.get(paths[-1])).text:
+            while "Reading" in (await admin.get(paths[-1])).text:  # noqa: ASYNC110 - as a page asks
                 await anyio.sleep(0.05)
     for path in paths:
         shown = await admin.get(path)
@@ -204,12 +205,14 @@ async def test_a_login_leads_to_no_other_server(service: Service) -> None:
 
 async def test_whatever_is_asked_is_answered(admin: httpx.AsyncClient, service: Service) -> None:
     """Numbers without end, texts, repetitions, NULs and halves of characters: never an error of ours."""
-    values = ["9" * 5000, "-1", "\x00", EVIL, "é" * 300, "a" * 8000, "", "NaN"]
+    names = ("before", "kind", "status", "offset", "key", "action", "next")
     for path in {*_routes(service, "GET")} - {"/static/page.js"}:
-        for name in ("before", "kind", "status", "offset", "key", "action", "next"):
-            for value in values:
-                answer = await admin.get(f"{path}?{name}={quote(value)}&{name}={quote(value[:9])}")
-                assert answer.status_code < 500, (path, name, value[:20], answer.text[:300])
+        if path.startswith("/targets/app"):  # the same functions
+            continue
+        for value in ("9" * 5000, "-1", "\x00", "a" * 2000, ""):
+            query = urlencode([(name, text) for name in names for text in (value, value[:9])])
+            answer = await admin.get(f"{path}?{query}")
+            assert answer.status_code < 500, (path, value[:20], answer.text[:300])
         assert (await admin.get(f"{path}?before=%ff%fe&kind=%ed%a0%80")).status_code < 500, path
     for number in ("9" * 5000, "0", "-1", "1%00", "%2e%2e", "9223372036854775808"):
         for path in (f"/jobs/{number}", f"/inspections/{number}", f"/targets/{number}/history"):

@@ -125,6 +125,24 @@ async def test_three_replicas_and_one_that_is_killed(
     assert len(files(store_directory)) == 1
 
 
+async def test_who_starts_long_after_a_death_starts(
+    replicas: Replicas, service_settings: ServiceSettings, application: str
+) -> None:
+    """What the dead one left is taken out of the queue at the start; there was nobody to do it before."""
+    await anyio.to_thread.run_sync(replicas.start, 1)
+    dead = service_settings.intervals.dead + 1
+    async with Control(service_settings.control) as control:
+        jobs = Jobs(control, "app")
+        async with await psycopg.AsyncConnection.connect(application) as holder:
+            await holder.execute(LOCK)
+            job = await jobs.create(new_backup())
+            replicas.kill(await _until(jobs, job.id, lambda now: now.phase == "backup"))
+            await anyio.sleep(dead)
+    async with Service(service_settings) as service:
+        assert (await ended(service, job.id)).status == "failed"
+        assert (await ended(service, (await service.submit(new_backup())).id)).status == "completed"
+
+
 async def test_a_restore_that_was_killed_comes_before_the_next(
     service_settings: ServiceSettings, kv: KvMount, monkeypatch: pytest.MonkeyPatch
 ) -> None:

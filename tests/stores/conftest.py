@@ -87,7 +87,7 @@ def store_directory() -> Iterator[Path]:
 
 @pytest.fixture
 def endpoint_bucket() -> Iterator[Bucket]:
-    """The bucket of the operator's own store: of it only what lies below ``BASE``, which is nothing, also afterwards."""
+    """The bucket of the operator's own store: of it what lies below ``BASE``: nothing, also afterwards."""
     bucket = endpoint.bucket()
     yield bucket
     bucket.empty()

@@ -321,6 +321,59 @@ async def test_tokens_live_as_long_as_the_job(
     assert replaced[0].logins >= len(replaced[1]) >= 2  # a token may be replaced before it was seen
 
 
+@pytest.mark.parametrize("uses", [1, 7, 30])
+async def test_tokens_of_few_uses_are_replaced_before_they_are_used_up(
+    openbao_server: OpenBaoServer, kv: KvMount, approle: Callable[..., AppRoleAuth], uses: int
+) -> None:
+    """Every secret is read; none is called unreadable because the token of its request was used up by others."""
+    for n in range(40):
+        kv.put(f"x{n:02}", {"n": n})
+    auth = approle(token_num_uses=uses)
+    async with VaultClient(settings(openbao_server, Root("", kv.path), auth=auth)) as client:
+        source = VaultSource(client, client.settings.roots)
+        found = await collect(source)
+        assert {secret.path for secret in found} == {f"x{n:02}" for n in range(40)}
+        assert source.report.unreadable.count == 0
+        assert counters(client).logins >= 40 // uses
+
+
+async def test_a_missing_right_is_told_from_a_token_that_is_used_up(
+    openbao_server: OpenBaoServer, kv: KvMount, approle: Callable[..., AppRoleAuth]
+) -> None:
+    """With tokens of few uses, a path that policies forbid is still refused as such, for that path only."""
+    kv.put("x", {})
+    async with VaultClient(settings(openbao_server, Root("", kv.path), auth=approle(token_num_uses=5))) as client:
+        for _ in range(4):
+            assert isinstance(await client.read(kv.path, "x"), Found)
+            assert await client.write(kv.path, "x", b"{}", cas=1) == Refused(
+                403, "1 error occurred: * permission denied"
+            )
+
+
+async def test_a_secret_id_that_is_used_up_ends_the_job(
+    openbao_server: OpenBaoServer, kv: KvMount, approle: Callable[..., AppRoleAuth]
+) -> None:
+    """No new login is to be had in the middle: the error says what to look at, and no path is called unreadable."""
+    for n in range(40):
+        kv.put(f"x{n:02}", {"n": n})
+    auth = approle(token_num_uses=20, secret_id_num_uses=1)
+    async with VaultClient(settings(openbao_server, Root("", kv.path), auth=auth)) as client:
+        with pytest.raises(VaultForbidden, match="refuses the login") as caught:
+            await collect(VaultSource(client, client.settings.roots, allow_unreadable=True))
+    assert "its uses" in caught.value.hint
+
+
+async def test_a_given_token_of_few_uses_is_refused_beforehand(
+    openbao_server: OpenBaoServer, kv: KvMount, policies: Policies
+) -> None:
+    """It would be used up in the middle, and cannot be replaced."""
+    token = policies.token({f"{kv.path}/*": ["read"]}, num_uses=30)
+    with pytest.raises(VaultForbidden, match=r"may be used for 2[0-9] more requests only") as caught:
+        async with VaultClient(settings(openbao_server, auth=TokenAuth(token))):
+            pass
+    assert "without a limit" in caught.value.hint
+
+
 async def test_twenty_refused_workers_log_in_once(
     openbao_server: OpenBaoServer, kv: KvMount, approle: Callable[..., AppRoleAuth]
 ) -> None:

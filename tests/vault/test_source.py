@@ -158,6 +158,17 @@ async def test_a_root_without_a_mount(openbao_server: OpenBaoServer) -> None:
         await backup(openbao_server, Root("", "nowhere"))
 
 
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_root_that_is_a_secret(openbao_server: OpenBaoServer, kv_mount: Mounter, version: int) -> None:
+    """Nothing is below it, and what it holds would be missing: that is no success."""
+    kv = kv_mount(version)
+    kv.put("app/jwt", {"a": 1})
+    root = Root("", kv.path, "app/jwt")
+    async with VaultClient(settings(openbao_server, root)) as client:
+        with pytest.raises(ConfigurationError, match="is a secret, and a root is a folder"):
+            await collect(VaultSource(client, (root,)))
+
+
 async def test_a_secret_that_another_root_would_take_back(openbao_server: OpenBaoServer, kv_mount: Mounter) -> None:
     """Its path in the archive would be restored elsewhere, so it is refused."""
     secret, keys = kv_mount(2), kv_mount(2)

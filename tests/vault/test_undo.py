@@ -474,8 +474,15 @@ async def test_twenty_at_a_time(stub: StubVault, restored: Write) -> None:
     vault = settings(stub, adaptive=False)  # as what undoes a restore has it
     journal = await restored(vault, *(f"s/{n}" for n in range(100)))
 
-    async def fault(_request: web.Request) -> None:
-        await anyio.sleep(0.05)  # long enough for twenty connections
+    full = anyio.Event()
+
+    async def fault(request: web.Request) -> None:
+        if "/s/" not in request.path:
+            return
+        if stub.running == 20:
+            full.set()
+        with anyio.fail_after(60):
+            await full.wait()
 
     stub.fault, stub.most_running = fault, 0
     await undo(vault, journal, workers=20)

@@ -41,9 +41,9 @@ def demo() -> Iterator[dict[str, str]]:
         yield told
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, without a window."""
+    """The browser, without a window. Its library runs an event loop in this thread, which no other test could bear."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

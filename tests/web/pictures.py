@@ -42,6 +42,8 @@ def _take(sight: Sight, directory: Path, look: str) -> None:
     views = {
         "history": "/history",
         "drill": f"/jobs/{drill}",
+        "report": f"/jobs/{drill}/report",
+        "compare": f"/restore/compare?key={archive}",
         "restore": "/restore",
         "wizard": f"/restore/archive?key={archive}",
         "settings": "/settings",
@@ -50,6 +52,14 @@ def _take(sight: Sight, directory: Path, look: str) -> None:
     for name, path in views.items():
         sight.page.goto(path)
         sight.page.screenshot(path=directory / f"{name}-{look}.png")
+    sight.page.goto(f"/restore/compare?key={archive}")
+    sight.press("Compare")
+    sight.page.get_by_text("Compared:").wait_for()
+    sight.page.screenshot(path=directory / f"difference-{look}.png")
+    sight.page.goto(f"/restore/archive?key={archive}")
+    sight.press("Preview")
+    sight.page.get_by_text("What is in the archive, and what is there now").wait_for()
+    sight.page.locator("#preview").screenshot(path=directory / f"preview-{look}.png")
 
 
 if __name__ == "__main__":

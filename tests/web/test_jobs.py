@@ -12,18 +12,26 @@ if TYPE_CHECKING:
     from .site import Site
 
 
+def _running(site: Site, after: int) -> int:
+    """The number of the backup that was begun after a job, once it dumps."""
+    query = "SELECT id FROM kleidia_backup.jobs WHERE phase = 'backup' AND id > %s"
+    ((number,),) = site.until(lambda: site.rows(query, after), "the backup runs")
+    return int(number)
+
+
 def test_a_backup_is_seen_to_its_end(person: Sight, site: Site) -> None:
-    """The store takes nothing for a while; then the job's page goes on to its end by itself, and is not loaded again."""
+    """The store takes nothing for a while; then the job's page goes on to its end, and is not loaded again."""
     before = site.last_job()
-    site.store.hold()
-    person.press("Run Backup Now")
-    site.until(lambda: site.last_job() > before, "a job is there")
-    number = site.last_job()
-    try:
-        person.page.get_by_role("link", name=f"Backup {number}", exact=True).first.click()
+    with site.held():
+        person.press("Run Backup Now")
+        number = _running(site, before)
+        person.page.goto(f"/jobs/{number}")
+        person.page.evaluate("window.same = true")
         person.page.get_by_text("dumping, sealing and uploading").wait_for()
         person.page.get_by_role("progressbar").wait_for()
-        person.page.evaluate("window.same = true")
+        site.store.hold()
+    try:
+        person.page.locator("#job").get_by_text("of SQL").wait_for()  # dumped, and not in the store
         assert site.archives() == []
     finally:
         site.store.open()
@@ -55,6 +63,9 @@ def test_a_second_one_is_refused_and_the_first_is_cancelled(person: Sight, site:
         person.page.goto(f"/jobs/{number}")
         person.page.get_by_text("Cancel…").click()
         person.page.get_by_text("removes what was uploaded").wait_for()
+        for _ in range(2):  # it stays open while the page asks on
+            with person.page.expect_response(f"**/jobs/{number}"):
+                pass
         person.press(f"Cancel job {number}")
         job = site.ended(before, "backup")
     assert job["status"] == "failed"
@@ -128,15 +139,13 @@ def test_a_killed_service(chromium: Browser, site: Site) -> None:
         before, archives = site.last_job(), site.archives()
         with site.held():
             person.press("Run Backup Now")
-            site.until(
-                lambda: site.rows("SELECT 1 FROM kleidia_backup.jobs WHERE phase = 'backup' AND id > %s", before),
-                "the backup runs",
-            )
-            number = site.last_job()
+            number = _running(site, before)
             person.page.goto(f"/jobs/{number}")
             person.page.get_by_text("dumping, sealing and uploading").wait_for()
             site.kill()
             person.page.get_by_text("The service does not answer").wait_for()
+            query = "SELECT 1 FROM kleidia_backup.jobs WHERE id = %s AND heartbeat_at < now() - interval '9 seconds'"
+            site.until(lambda: site.rows(query, number), "its silence is long enough for who comes after it")
             site.again()
         job = site.ended(before, "backup")
         assert (job["id"], job["status"]) == (number, "failed")

@@ -122,8 +122,11 @@ def test_axe_finds_nothing(chromium: Browser, demo: dict[str, str], options: dic
         views = ["/login"]
         assert Axe().run(sight.page).violations_count == 0
         sight.log_in()
-        job = sight.jobs(kind="backup")[0]["id"]
-        for view in (*_TABS, f"/jobs/{job}"):
+        sight.quiet()
+        job, drill = (sight.jobs(kind=kind)[0]["id"] for kind in ("backup", "drill"))
+        key = sight.api.get("/api/backup/list").json()["backups"][0]["key"]
+        more = (f"/jobs/{job}", f"/jobs/{drill}/report", f"/restore/archive?key={key}", f"/restore/compare?key={key}")
+        for view in (*_TABS, *more):
             sight.page.goto(view)
             found = Axe().run(sight.page)
             assert found.violations_count == 0, f"{view}: {found.generate_report()}"
@@ -176,3 +179,22 @@ def test_the_keyboard_is_enough(sight: Sight) -> None:
     before = sight.jobs()[0]["id"]
     sight.page.keyboard.press("Enter")
     assert sight.ended("backup", before)["status"] == "completed"
+
+
+def test_an_archive_is_compared_with_what_is_there(sight: Sight) -> None:
+    """From its row to the differences; and the preview of the wizard shows the command."""
+    sight.quiet()
+    sight.log_in()
+    sight.page.goto("/restore")
+    sight.page.get_by_text("More for").first.click()
+    sight.page.get_by_role("link", name="Compare… backups/").first.click()
+    key = sight.page.get_by_role("heading", level=1).inner_text().removeprefix("Compare ")
+    sight.press("Compare")
+    sight.page.get_by_text("Compared: database and vault").wait_for()
+    sight.page.goto(f"/restore/archive?key={key}")
+    sight.page.get_by_label("Also remove secrets").check()
+    sight.press("Preview")
+    line = sight.page.get_by_label("Command", exact=True)
+    line.wait_for()
+    assert line.inner_text() == f"kleidia-backup restore --prune --backup-first {key}"
+    sight.page.get_by_text("What is in the archive, and what is there now").wait_for()

@@ -1,11 +1,15 @@
 """Logging in and out, for people: by the OpenID provider of ``[login]``."""
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
+from ....stages.errors import KleidiaError
 from ...control.audit import Actor, AuditEntry
 from .. import rates
 from ..identity.address import base_path, base_url
@@ -21,7 +25,28 @@ from ..login.people import Login, session_of
 from ..problems import ApiError
 from .shared import targets_of
 
-router = APIRouter(include_in_schema=False)
+
+class LoginRoute(APIRoute):
+    """What goes wrong in a login is shown to a person as a page, where the app has pages; a program gets a problem."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As the framework's, with errors shown."""
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (ApiError, KleidiaError, HTTPException) as exc:
+                shown = getattr(request.app.state, "shown_problem", None)
+                if shown is None or "text/html" not in request.headers.get("accept", ""):
+                    raise
+                page: Response = shown(request, exc)
+                return page
+
+        return handler
+
+
+router = APIRouter(include_in_schema=False, route_class=LoginRoute)
 
 #: Most values of a role claim that are kept.
 _MOST_ROLES = 1000

@@ -27,6 +27,14 @@ addEventListener("DOMContentLoaded", () => {
     lost.hidden = status > 0 && !(status >= 500 && asks(event.detail.requestConfig.elt));
   };
   for (const each of ["htmx:afterRequest", "htmx:sendError"]) document.body.addEventListener(each, say);
+  // What somebody opened stays open when its part of the page is put in anew.
+  let open = [];
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    open = [...event.detail.target.querySelectorAll("details[open][id]")].map((each) => each.id);
+  });
+  document.body.addEventListener("htmx:afterSwap", () => {
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  });
   // The list of jobs is old when the last one that ran has ended.
   document.body.addEventListener("ended", () => location.reload());
 });

@@ -7,10 +7,11 @@ from fastapi import Query, Request, Response
 from ....stages.errors import KleidiaError
 from ...api import models
 from ...api.identity.callers import MayBackup, MayCancel
+from ...api.problems import ApiError
 from ...api.routes import backups, jobs, schedules
 from ...api.routes.shared import PAGE, Before, TheService, Viewer
 from ...control.jobs import Job
-from .. import charts, words
+from .. import charts, evidence, words
 from ..forms import read
 from ..frame import framed, viewpoint
 from ..route import router_of, seen
@@ -110,6 +111,32 @@ async def job(request: Request, service: TheService, caller: Viewer, id: jobs.Jo
         part, status = await viewpoint(service, caller), 200 if found.active else ENDED
         return page("_job.html", request, status, frame=part, job=found, new=new)
     return page("job.html", request, frame=await framed(request, service, caller, "history"), job=found, new=new)
+
+
+@router.get("/jobs/{id}/report")
+async def report(request: Request, service: TheService, caller: Viewer, id: jobs.JobId) -> Response:  # noqa: A002 - likewise
+    """What a verification or a drill found, as tables to read and to print."""
+    found = await jobs.find_job(service, id)
+    frame = await framed(request, service, caller, "history")
+    said = found.report or {}
+    if found.kind not in {"verify", "drill"} or "verdict" not in said:
+        raise ApiError(
+            404,
+            "report-missing",
+            "There is no such report",
+            f"The job {id} has no report of an archive.",
+            "Look at the job: it may run, or have ended before it had any.",
+        )
+    return page(
+        "report.html",
+        request,
+        frame=frame,
+        job=found,
+        verdict=said["verdict"],
+        said=evidence.VERDICTS.get(said["verdict"], said["verdict"]),
+        reason=found.error or said.get("reason") or "",
+        sections=evidence.sections(found, frame),
+    )
 
 
 @router.post("/jobs/{id}/cancel")

@@ -64,3 +64,10 @@ def _form(request: Request, onwards: str, error: Exception | None = None) -> Res
     said = None if error is None else told(error)
     other = request.app.state.login is not None
     return page("login.html", request, 200 if said is None else said.status, next=onwards, problem=said, other=other)
+
+
+def login_problem(request: Request, error: Exception) -> Response:
+    """Why a login at the provider, or its end, did not work: the cause, and the ways on."""
+    said = told(error)
+    ways = {"again": request.app.state.login is not None, "by_token": request.app.state.by_token is not None}
+    return page("login_problem.html", request, said.status, problem=said, **ways)

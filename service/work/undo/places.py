@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ....pipeline.undo import StateLook, look_at_state
+from ....pipeline.undo import look_at_state
 from ....stages.errors import KleidiaError
 from .ending import ends
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ....config.service import ServiceSettings
+    from ....stages.vault.undo.state import StateLook
     from ...control.database import Connection, Control
     from ...control.jobs import Job
     from ...control.views.unfinished import UnfinishedRestores

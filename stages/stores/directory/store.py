@@ -16,7 +16,7 @@ import anyio
 from ....pipeline.engine import MAX_CHUNK, in_thread
 from ...errors import ConfigurationError, ObjectChanged, StoreForbidden, StoreUnreachable
 from ...setting import Setting
-from ..names import PREFIX, folder, is_ours, probe_name
+from ..names import PREFIX, folder, is_ours, is_probe, probe_name
 from .errors import mapped
 from .paths import exists, info_of, intended, path_of, require_directory, require_name, sync_up, walk
 from .replace import Replacement
@@ -212,6 +212,9 @@ class DirectoryStore:
                 with mapped(f"remove {name}"):
                     (self._root / name).unlink(missing_ok=True)
                 count += 1
+            elif is_probe(name, self._prefix) and about.st_mtime < limit:
+                with mapped(f"remove {name}"):
+                    (self._root / name).unlink(missing_ok=True)
         return count
 
     def _check(self) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from .errors import no_s3, retained
 from .immutable.fields import NO_LOCK, lock_by, lock_fields
 from .rules import NotSupported
 from .settings import QUICK, S3Settings
+from .wire.demanded import demanded
+from .wire.pages import Pages
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -113,7 +115,7 @@ class Bucket:
 
     async def put(self, name: str, data: bytearray, mark: str, lock: Lock = NO_LOCK) -> None:
         """Store an object in one request, locked. Raises ``ObjectExists`` where the store reports it."""
-        put = partial(self.client.put_object, **lock_fields(lock))
+        put = partial(self.client.put_object, **lock_fields(lock), **demanded(self.settings))
         fields = await checks(self.settings.checksum, data)
         try:
             await self.call(
@@ -160,15 +162,20 @@ class Bucket:
     async def objects(self, prefix: str, *, page: int = 1000) -> AsyncGenerator[ObjectInfo]:
         """Every object under the prefix, in the store's order, ``page`` of them a request."""
         request: ListObjectsV2RequestTypeDef = {"Bucket": self.bucket, "Prefix": prefix, "MaxKeys": page}
+        pages = Pages(self.settings, "ListObjectsV2")
         while True:
             answer = await self.call("ListObjectsV2", prefix, lambda: self.client.list_objects_v2(**request))
             if "IsTruncated" not in answer:
                 raise no_s3(self.settings)
-            for found in answer.get("Contents", []):
+            contents = answer.get("Contents", [])
+            for found in contents:
+                if not found["Key"].startswith(prefix):
+                    continue  # a store that ignores the prefix: what lies elsewhere is none of ours
                 yield ObjectInfo(
                     found["Key"], found["Size"], found["LastModified"].astimezone(UTC), etag_of(found.get("ETag", ""))
                 )
-            if not answer.get("NextContinuationToken"):
+            marker = answer.get("NextContinuationToken", "")
+            if not pages.goes_on(answer["IsTruncated"], marker, contents[0]["Key"] if contents else ""):
                 return
             request["ContinuationToken"] = answer["NextContinuationToken"]
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from ...errors import StoreUnreachable
 from ...retry_after import retry_after
-from .errors import FOREIGN, is_transient, translated
+from .errors import FOREIGN, is_transient, translated, wants_patience
 from .settings import QUICK, S3Settings
 
 T = TypeVar("T")
@@ -26,18 +26,21 @@ async def call(
 ) -> T:
     """Send a request until it succeeds or cannot: 5xx, SlowDown, timeouts and lost connections are tried again.
 
+    Where a store asks for patience (503, 429), every request that is tried again has that of an upload, reads too.
+
     ``send`` is called for each attempt. A second attempt means that the first may have taken effect all the same.
     Between two of them passes what the store asks for by ``Retry-After``, and a pause of our own; when it asks for more
     than the operation has left, there is no other attempt. Raises what ``translated`` makes of the last failure.
     """
     try:
         with anyio.move_on_after(settings.operation_timeout) as limit:
-            for attempt in range(1, min(attempts, settings.attempts)):
+            for attempt in range(1, 1 if attempts == 1 else settings.attempts):
                 try:
                     return await send()
                 except FOREIGN as exc:
                     wanted = _wanted_pause(exc)
-                    if not is_transient(exc) or wanted > limit.deadline - anyio.current_time():
+                    most = settings.attempts if wants_patience(exc) else attempts
+                    if not is_transient(exc) or attempt >= most or wanted > limit.deadline - anyio.current_time():
                         raise
                 await sleep(wanted + _pause(settings.backoff, attempt))
             return await send()

@@ -24,7 +24,7 @@ from ...errors import (
     StoreUnreachable,
 )
 from .network import unreachable
-from .rules import ACTIONS, ALIASES, CHECKSUM, RULES, STATUSES, NotSupported, RightMissing
+from .rules import ACTIONS, ALIASES, CHECKSUM, RULES, STATUSES, NotSupported, RightMissing, Unknown
 
 if TYPE_CHECKING:
     from ..locks import Lock
@@ -50,6 +50,11 @@ _CODE, _REGION = re.compile(r"[A-Za-z0-9]{1,60}"), re.compile(r"[a-z0-9-]{1,40}"
 _PERMANENT_STATUSES = {501, 507}
 _NO_CHECKSUM = 'A bucket that locks every object wants a checksum with each: set checksum = "crc32" or "md5".'
 _WITH_BODY = {"PutObject", "UploadPart", "CreateMultipartUpload"}
+_MAKES = {"PutObject", "CreateMultipartUpload"}
+_DEMANDED = (
+    " Or set what the bucket's policy may demand of every object: server_side_encryption, kms_key_id, storage_class,"
+    " tags."
+)
 _OF_UPLOADS = {"UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts"}
 
 
@@ -63,6 +68,11 @@ def is_transient(exc: BaseException) -> bool:
     return isinstance(
         exc, (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, aiohttp.ClientError, OSError)
     )
+
+
+def wants_patience(exc: BaseException) -> bool:
+    """Whether the store is there and asks to be asked less, or later."""
+    return isinstance(exc, boto.ClientError) and code_of(exc)[1] in {429, 503}
 
 
 def code_of(exc: boto.ClientError) -> tuple[str, int]:
@@ -106,7 +116,7 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
         known = "ServiceUnavailable" if is_transient(exc) else STATUSES.get(status, "")
     if known == "NoSuchKey" and operation in _OF_UPLOADS:
         known = "NoSuchUpload"
-    said = _short(exc.response.get("Error", {}).get("Message", ""), settings)
+    said = _short(exc.response.get("Error", {}).get("Message") or "", settings)
     if known == "PreconditionFailed" and operation in {"GetObject", "HeadObject", "DeleteObject", "UploadPartCopy"}:
         return changed(name)
     rule = RULES.get(known)
@@ -114,7 +124,7 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
         hint = "" if operation not in _WITH_BODY else CHECKSUM if settings.checksum != "none" else _NO_CHECKSUM
         if hint and settings.lock_mode != "none":
             hint = f"`kleidia-backup test-connection` says whether the bucket can lock objects. {hint}"
-        return StoreError(f"{settings.where} refused {operation} with {_answer(code, status)}.", hint=hint, said=said)
+        return Unknown(f"{settings.where} refused {operation} with {_answer(code, status)}.", hint=hint, said=said)
     action = ACTIONS.get(operation, operation)
     region = exc.response.get("Error", {}).get("Region", "")
     values = {
@@ -129,7 +139,11 @@ def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: 
     text, hint = rule.text.format(**values), rule.hint.format(**values)
     if _is_page(exc):
         hint = "It answered with a web page: check endpoint, and any proxy between here and the store."
+    if rule.error is NotSupported and operation not in _WITH_BODY:
+        hint = "Use another store, or a newer version of it."
     if rule.error is RightMissing:
+        if operation in _MAKES:
+            hint += _DEMANDED
         if action == "s3:GetObject":
             hint += " And s3:ListBucket: without it, S3 says this of every object that does not exist."
         return RightMissing(text, hint=hint, rights=(Right(action, name),), said=said)

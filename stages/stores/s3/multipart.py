@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
@@ -17,6 +17,8 @@ from .checksums import announced, checks
 from .errors import code_of, no_s3
 from .immutable.fields import NO_LOCK, lock_fields
 from .rules import NotSupported, UploadMissing
+from .wire.demanded import demanded
+from .wire.pages import Pages
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import (
@@ -52,7 +54,8 @@ async def begin(bucket: Bucket, name: str, mark: str, lock: Lock = NO_LOCK) -> s
     """
     started = datetime.now(UTC) - _SKEW
     tries = 0
-    send_it = partial(bucket.client.create_multipart_upload, **announced(bucket.settings.checksum), **lock_fields(lock))
+    fields: dict[str, Any] = {**lock_fields(lock), **demanded(bucket.settings)}
+    send_it = partial(bucket.client.create_multipart_upload, **announced(bucket.settings.checksum), **fields)
 
     async def send() -> CreateMultipartUploadOutputTypeDef:
         nonlocal tries
@@ -158,6 +161,7 @@ async def copy_part(
 async def sizes(bucket: Bucket, name: str, upload_id: str) -> dict[int, int] | None:
     """The bytes of each part that the store has; None where it does not say."""
     found: dict[int, int] = {}
+    pages = Pages(bucket.settings, "ListParts")
     request: ListPartsRequestTypeDef = {"Bucket": bucket.bucket, "Key": name, "UploadId": upload_id}
     while True:
         try:
@@ -165,7 +169,7 @@ async def sizes(bucket: Bucket, name: str, upload_id: str) -> dict[int, int] | N
         except (StoreForbidden, NotSupported):
             return None
         found.update((part["PartNumber"], part["Size"]) for part in answer.get("Parts", []))
-        if not answer.get("IsTruncated") or not answer.get("NextPartNumberMarker"):
+        if not pages.goes_on(answer.get("IsTruncated"), answer.get("NextPartNumberMarker"), ""):
             return found
         request["PartNumberMarker"] = answer["NextPartNumberMarker"]
 
@@ -229,15 +233,19 @@ async def abort(bucket: Bucket, name: str, upload_id: str) -> None:
 async def unfinished(bucket: Bucket, prefix: str) -> AsyncGenerator[MultipartUploadTypeDef]:
     """Every unfinished upload whose object's name begins with the prefix."""
     request: ListMultipartUploadsRequestTypeDef = {"Bucket": bucket.bucket, "Prefix": prefix}
-    client = bucket.client
+    client, pages = bucket.client, Pages(bucket.settings, "ListMultipartUploads")
     while True:
         try:
             answer = await bucket.call("ListMultipartUploads", prefix, lambda: client.list_multipart_uploads(**request))
         except UploadMissing:
             return  # rclone's answer when there are none
-        for upload in answer.get("Uploads", []):
-            yield upload
-        if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
+        uploads = answer.get("Uploads", [])
+        for upload in uploads:
+            if upload["Key"].startswith(prefix):
+                yield upload
+        marker = f"{answer.get('NextKeyMarker', '')} {answer.get('NextUploadIdMarker', '')}".strip()
+        first = uploads[0]["UploadId"] if uploads else ""
+        if not pages.goes_on(answer.get("IsTruncated"), marker, first):
             return
         request["KeyMarker"] = answer["NextKeyMarker"]
         request["UploadIdMarker"] = answer.get("NextUploadIdMarker", "")

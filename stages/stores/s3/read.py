@@ -52,19 +52,24 @@ async def opened(
         yield _nothing()
         return
     try:
-        async with aclosing(_chunks(answer, bucket, name, _length(answer, bucket, wanted))) as chunks:
+        skip, length = _range(answer, bucket, wanted)
+        async with aclosing(_chunks(answer, bucket, name, skip, length)) as chunks:
             yield chunks
     finally:
         answer["Body"].close()
 
 
-def _length(answer: GetObjectOutputTypeDef, bucket: Bucket, wanted: _Wanted) -> int:
-    """How many bytes to read; raises unless they are the range asked for, of the object asked for.
+def _range(answer: GetObjectOutputTypeDef, bucket: Bucket, wanted: _Wanted) -> tuple[int, int]:
+    """How many bytes to pass over, and how many to read; raises unless the range asked for is there.
 
-    Some stores ignore If-Match, some answer a range with 200: so nothing but the answer's own headers counts.
+    Some stores ignore If-Match, some answer a range with the whole object, or with it and without a word of where it
+    begins: so nothing but the answer's own headers counts.
     """
     length = answer.get("ContentLength", 0)
     first, last, whole = 0, length - 1, length
+    if _is_part(answer, wanted, length):
+        first, last = wanted.start, wanted.start + length - 1
+        whole = wanted.pin.size if wanted.pin is not None else last + 1
     found = _CONTENT_RANGE.fullmatch(answer.get("ContentRange", ""))
     if found:
         first, last, whole = (int(number) for number in found.groups())
@@ -72,19 +77,31 @@ def _length(answer: GetObjectOutputTypeDef, bucket: Bucket, wanted: _Wanted) -> 
     if pin is not None and not pin.is_same(bucket.info_of(wanted.name, answer, size=whole)):
         raise changed(wanted.name)
     end = whole if wanted.end is None else min(wanted.end, whole)
-    if first != wanted.start or last + 1 < end:
+    if first > wanted.start or last + 1 < end or (found and first != wanted.start):
         raise StoreError(
             f"{bucket.settings.where} sent bytes {first}-{last} of {wanted.name}, not {wanted.start}-{end - 1}.",
             hint="It does not understand range requests: use another store.",
         )
-    return max(end - wanted.start, 0)
+    return wanted.start - first, max(end - wanted.start, 0)
 
 
-async def _chunks(answer: GetObjectOutputTypeDef, bucket: Bucket, name: str, length: int) -> AsyncGenerator[bytes]:
+def _is_part(answer: GetObjectOutputTypeDef, wanted: _Wanted, length: int) -> bool:
+    """Whether an answer that does not say where it begins is the range asked for: by its status, or its size."""
+    pin = wanted.pin
+    if answer["ResponseMetadata"]["HTTPStatusCode"] == 206 or pin is None:
+        return answer["ResponseMetadata"]["HTTPStatusCode"] == 206
+    return (
+        length != pin.size and length == (pin.size if wanted.end is None else min(wanted.end, pin.size)) - wanted.start
+    )
+
+
+async def _chunks(
+    answer: GetObjectOutputTypeDef, bucket: Bucket, name: str, skip: int, length: int
+) -> AsyncGenerator[bytes]:
     left = length
     while left:
         try:
-            chunk = await answer["Body"].read(min(left, MAX_CHUNK))
+            chunk = await answer["Body"].read(min(skip or left, MAX_CHUNK))
         except FOREIGN as exc:
             raise translated(exc, bucket.settings, "GetObject", name) from exc
         if not chunk:
@@ -92,6 +109,9 @@ async def _chunks(answer: GetObjectOutputTypeDef, bucket: Bucket, name: str, len
                 f"The download of {name} ended {left} bytes too early.",
                 hint="Check the network, and the store's own log.",
             )
+        if skip:
+            skip -= len(chunk)
+            continue
         left -= len(chunk)
         yield chunk
 

@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ...errors import ObjectRetained, Right, StoreError, StoreUnreachable
+from ...errors import ObjectMissing, ObjectRetained, Right, StoreError, StoreForbidden, StoreUnreachable
 from ..locks import Lock
-from ..names import probe_name
+from ..names import is_probe, probe_name, probes
 from . import multipart
 from .read import opened
-from .rules import ACTIONS, RightMissing
+from .rules import ACTIONS, NotSupported, RightMissing, Unknown
+from .whole import delete_version
 
 if TYPE_CHECKING:
     from .bucket import Bucket
 
+#: A try that lasts longer left what it stored.
+_ABANDONED = timedelta(hours=1)
+_NO_UPLOADS = "What is left of a backup that was killed stays there until the store removes it by itself"
+_SLOW = ": each look into an archive reads all of it, and a restore reads it several times."
 _PROBE = b"kleidia-backup tries what it may do here; this can be deleted."
 
 
-async def missing_rights(bucket: Bucket, prefix: str) -> tuple[str, ...]:
-    """The IAM names of the rights that are missing, each once, in the order tried.
+async def missing_rights(bucket: Bucket, prefix: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The IAM names of the rights that are missing, each once, in the order tried; and what is odd about the store.
 
-    What is stored for that carries one of our names and is removed again, where removing is allowed.
+    What is stored for that carries one of our names and is removed again, where removing is allowed; what an earlier
+    try left is removed as well.
     """
     missing: dict[str, None] = {}
+    odd: list[str] = []
 
-    async def may(attempt: Coroutine[None, None, object]) -> bool:
+    async def may(attempt: Coroutine[None, None, object], lacking: str = "") -> bool:
         try:
             await attempt
         except RightMissing as exc:
             missing.update({right.verb: None for right in exc.rights})
+            return False
+        except StoreUnreachable:
+            raise
+        except StoreError as exc:
+            if not lacking:
+                raise
+            odd.append(f"{lacking} ({exc.message})")
             return False
         return True
 
@@ -40,14 +54,31 @@ async def missing_rights(bucket: Bucket, prefix: str) -> tuple[str, ...]:
     await may(_first(bucket.objects(prefix, page=1)))
     if await may(bucket.put(name, bytearray(_PROBE), mark)):
         await may(bucket.head(name))
-        await may(_read(bucket, name))
+        if await may(_read(bucket, name)) and await _ignores_ranges(bucket, name):
+            odd.append(f"{bucket.settings.where} answers with a whole object where a part is asked for{_SLOW}")
         if not await _gone(bucket, name):
             await may(bucket.delete(name))
     await may(_upload(bucket, name, mark))
     if bucket.settings.lock_mode != "none":
         await may(_locked(bucket, name, mark))
-    await may(_first(multipart.unfinished(bucket, name)))
-    return tuple(missing)
+    await may(_first(multipart.unfinished(bucket, name)), _NO_UPLOADS)
+    await clean(bucket, prefix, _ABANDONED)
+    return tuple(missing), tuple(odd)
+
+
+async def clean(bucket: Bucket, prefix: str, older_than: timedelta) -> None:
+    """Remove the probes that were left, as far as that is allowed, but for those of a try that may go on."""
+    limit = datetime.now(UTC) - older_than
+    with suppress(StoreForbidden, NotSupported, Unknown, ObjectMissing, ObjectRetained):
+        async for info in bucket.objects(probes(prefix)):
+            if is_probe(info.name, prefix) and info.modified < limit:
+                await delete_version(bucket, (await bucket.head(info.name)).info)
+
+
+async def _ignores_ranges(bucket: Bucket, name: str) -> bool:
+    answer = await bucket.get(name, byte_range="bytes=1-2")
+    answer["Body"].close()
+    return answer.get("ContentLength") == len(_PROBE)
 
 
 async def _first(found: AsyncGenerator[object]) -> None:
@@ -92,4 +123,5 @@ async def _upload(bucket: Bucket, name: str, mark: str) -> None:
     try:
         await multipart.put_part(bucket, name, upload_id, 1, bytearray(_PROBE))
     finally:
-        await multipart.abort(bucket, name, upload_id)
+        with suppress(NotSupported, Unknown):  # it lies there until the store forgets it by itself
+            await multipart.abort(bucket, name, upload_id)

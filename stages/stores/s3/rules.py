@@ -64,6 +64,12 @@ class NotSupported(StoreError):
     public = False
 
 
+class Unknown(StoreError):
+    """The store refused something in a way that we have no name for."""
+
+    public = False
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What one of the store's error codes means to the operator."""
@@ -126,6 +132,13 @@ RULES = {
     "NotImplemented": Rule(NotSupported, "{where} does not implement {operation} as it was asked.", CHECKSUM),
     "PermanentRedirect": Rule(
         ConfigurationError, "Bucket {bucket} is not in this region{region}.", "Set region and endpoint to the bucket's."
+    ),
+    "InvalidStorageClass": Rule(
+        ConfigurationError, "{where} has no such storage class for {object}.", "Check storage_class."
+    ),
+    "InvalidTag": Rule(ConfigurationError, "{where} does not take the tags of {object}.", "Check tags."),
+    "KMS.NotFoundException": Rule(
+        ConfigurationError, "{where} has no such KMS key for {object}.", "Check kms_key_id and region."
     ),
     "StorageFull": Rule(StoreFull, "{where} has no space left for {object}.", "Make room, or shorten the retention."),
     "ServiceUnavailable": Rule(

@@ -120,7 +120,12 @@ class S3Settings(Bucket):
         float, Setting("Time for one operation with all its retries; a download may take longer.")
     ] = 1800.0
     attempts: Annotated[
-        int, Setting(f"Attempts for each request of an upload; other requests get {QUICK} at most.", least=1)
+        int,
+        Setting(
+            "Attempts for each request of an upload, and for each that the store answers with 503 or 429;"
+            f" other requests get {QUICK} at most.",
+            least=1,
+        ),
     ] = 8
     backoff: Annotated[
         float, Setting("Pause before the second attempt, then doubled up to 20 s, with jitter.", configured=False)
@@ -134,6 +139,23 @@ class S3Settings(Bucket):
     lock_days: Annotated[
         int, Setting("With lock_mode: days from its upload for which an archive is locked.", least=1, most=36_500)
     ] = 30
+    server_side_encryption: Annotated[
+        Literal["none", "AES256", "aws:kms", "aws:kms:dsse"],
+        Setting("Encryption by the store, where a bucket's policy demands it: AES256, aws:kms, aws:kms:dsse, or none."),
+    ] = "none"
+    kms_key_id: Annotated[
+        str, Setting("The key for aws:kms, which it implies; without it the store's own.", "alias/backups")
+    ] = ""
+    storage_class: Annotated[
+        str,
+        Setting(
+            "Storage class of archives; without it the store's usual one. What is in GLACIER cannot be read at once.",
+            "STANDARD_IA",
+        ),
+    ] = ""
+    tags: Annotated[
+        tuple[str, ...], Setting("Tags of archives, each NAME=VALUE; at most ten.", ("purpose=backup",))
+    ] = ()
     connections: Annotated[int, Setting("Connections at the same time, at most.", least=1)] = 24
     #: Whether errors say how a server fails to answer, and so which ports are open; programs alone set it.
     tells_why: bool = True
@@ -152,6 +174,7 @@ class S3Settings(Bucket):
         if self.checksum not in get_args(Checksum):
             raise ConfigurationError(f"checksum cannot be {self.checksum!r}.", hint="It is crc32, md5 or none.")
         self._check_lock()
+        self._check_demanded()
         if self.insecure_tls and self.ca_file:
             raise ConfigurationError("ca_file and insecure_tls exclude each other.", hint="Keep ca_file.")
         object.__setattr__(self, "prefix", folder(self.prefix))
@@ -165,6 +188,20 @@ class S3Settings(Bucket):
         if self.lock_mode != "none" and self.checksum == "none":
             raise ConfigurationError(
                 "A store that locks objects wants a checksum with each.", hint='Set checksum = "crc32" or "md5".'
+            )
+
+    def _check_demanded(self) -> None:
+        ways = ("none", "AES256", "aws:kms", "aws:kms:dsse")
+        if self.server_side_encryption not in ways:
+            raise ConfigurationError("server_side_encryption cannot be that.", hint=f"It is one of {', '.join(ways)}.")
+        if self.kms_key_id and self.server_side_encryption == "AES256":
+            raise ConfigurationError(
+                "A kms_key_id is not used with AES256.", hint="Set server_side_encryption to aws:kms."
+            )
+        names = [tag.partition("=")[0] for tag in self.tags]
+        if len(set(names)) != len(names) or len(names) > 10 or any("=" not in tag[1:] for tag in self.tags):
+            raise ConfigurationError(
+                "The tags of archives cannot be used.", hint="They are NAME=VALUE, at most ten, each name once."
             )
 
     def _check_endpoint(self) -> None:

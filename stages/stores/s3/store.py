@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +18,8 @@ from .immutable.locking import default_lock, set_hold
 from .immutable.probing import allowed
 from .read import opened
 from .resuming import resume
-from .rights import missing_rights
+from .rights import clean, missing_rights
+from .rules import NotSupported, RightMissing, Unknown
 from .settings import S3Settings
 from .upload import S3Upload
 
@@ -46,6 +47,7 @@ class S3Store:
         self._settings = settings
         self._open: Bucket | None = None
         self._locks: bool | None = None
+        self._odd: tuple[str, ...] = ()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -138,18 +140,29 @@ class S3Store:
         )
 
     async def abort_stale(self, older_than: timedelta) -> int:
-        """As in ``base.ObjectStore``."""
+        """As in ``base.ObjectStore``: none where the store, or the key, cannot; ``check`` says so, no backup needs it.
+
+        Removes what was left of tries, too.
+        """
         limit = datetime.now(UTC) - older_than
         count = 0
-        async for upload in multipart.unfinished(self._changing, self.prefix):
-            if upload["Initiated"] < limit and is_ours(upload["Key"], self.prefix):
-                await multipart.abort(self._bucket, upload["Key"], upload["UploadId"])
-                count += 1
+        with suppress(NotSupported, RightMissing, Unknown):
+            async for upload in multipart.unfinished(self._changing, self.prefix):
+                if upload["Initiated"] < limit and is_ours(upload["Key"], self.prefix):
+                    await multipart.abort(self._bucket, upload["Key"], upload["UploadId"])
+                    count += 1
+        await clean(self._changing, self.prefix, older_than)
         return count
 
     async def check(self) -> tuple[str, ...]:
         """As in ``base.ObjectStore``; the names are those of IAM actions, for example ``s3:PutObject``."""
-        return await missing_rights(self._changing, self.prefix)
+        missing, self._odd = await missing_rights(self._changing, self.prefix)
+        return missing
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        """As in ``base.Odd``."""
+        return self._odd
 
     async def can_lock(self) -> bool:
         """As in ``locks.Locking``."""

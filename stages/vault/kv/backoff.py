@@ -23,7 +23,7 @@ from ...load.rate import TokenBucket
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-Kind: TypeAlias = Literal["busy", "error", "sealed", "unreachable"]
+Kind: TypeAlias = Literal["busy", "error", "sealed", "standby", "unreachable"]
 
 #: Attempts at one request while others succeed; then it is the request, not the server.
 ATTEMPTS = 5

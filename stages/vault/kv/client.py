@@ -39,6 +39,8 @@ _ENVELOPE = 512 * 1024
 _INLINE = 64 * 1024
 #: Seconds in which the token is revoked at the end, or not.
 _FAREWELL = 5.0
+#: New tokens for one request: others may have used up the next one meanwhile.
+_REPLACED = 3
 
 
 class _Health(msgspec.Struct):
@@ -102,14 +104,22 @@ class VaultClient:
                     return Trouble("sealed", "is sealed")
         return None
 
+    @property
+    def consistent(self) -> bool:
+        """Whether no answer can be older than what the active server of a cluster holds (OpenBao 2.7 and newer)."""
+        return self._transport.consistent
+
     # One request ----------------------------------------------------------------------------------------------
 
     async def request(self, call: Call) -> Answer:
-        """Any request, with the token; a token that died is replaced once. Raises ``GaveUp`` for this request alone."""
-        token = self._tokens.token
+        """Any request, with the token; a token that died is replaced. Raises ``GaveUp`` for this request alone."""
+        token = await self._tokens.take()
         answer = await self._transport.request(call, token)
-        if answer.status == 403 and await self._tokens.recover(token):
-            answer = await self._transport.request(call, self._tokens.token)
+        for _ in range(_REPLACED):
+            if answer.status != 403 or not await self._tokens.recover(token):
+                break
+            token = await self._tokens.take()
+            answer = await self._transport.request(call, token)
         return answer
 
     async def control(self, call: Call) -> Answer:

@@ -27,13 +27,17 @@ _TIMEOUT = (5.0, 15.0)
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token, what it still lives (``lease`` seconds from ``since`` on our clock; 0 for ever), what it allows."""
+    """A token, what it still lives (``lease`` seconds from ``since`` on our clock; 0 for ever), what it allows.
+
+    ``uses`` are the requests that it may be sent with; 0 without a limit.
+    """
 
     token: str = field(repr=False)
     lease: float
     renewable: bool
     revocable: bool
     since: float
+    uses: int = 0
 
 
 class Logins:
@@ -119,6 +123,7 @@ class Logins:
                 renewable=bool(auth["renewable"]),
                 revocable=auth.get("token_type") != "batch",
                 since=since,
+                uses=int(auth.get("num_uses") or 0),
             )
         except (KeyError, TypeError, ValueError):
             return Trouble("error", "answers a login with something that is no token")
@@ -131,7 +136,8 @@ class Logins:
             return answer
         try:
             data = answer["data"]
-            return Grant(token, float(data["ttl"]), bool(data.get("renewable")), revocable=False, since=since)
+            uses = int(data.get("num_uses") or 0)
+            return Grant(token, float(data["ttl"]), bool(data.get("renewable")), False, since, uses)
         except (KeyError, TypeError, ValueError):
             return Trouble("error", "answers with something that is no token")
 
@@ -147,6 +153,12 @@ class Logins:
         self._session.close()
 
     def _call(self, function: Callable[[Any], Any], token: str = "") -> Any:
+        answer = self._exchange(function, token)
+        if getattr(answer, "status_code", 200) in {307, 473}:  # hvac gives the response itself, for it is no JSON
+            return Trouble("standby", "is a standby and redirects to the active server")
+        return answer
+
+    def _exchange(self, function: Callable[[Any], Any], token: str) -> Any:
         try:
             with warnings.catch_warnings():
                 if self._insecure:  # asked for; a warning at every login does not help

@@ -37,11 +37,13 @@ class TokenKeeper:
         self.logins = 0
         self.renewals = 0
         self._own = not isinstance(settings.auth, TokenAuth)
+        self._address = settings.address
         self._transport = transport
         self._calls = Logins(settings)
         self._lock = anyio.Lock()
         self._checked = 0.0
         self._first_lease = 0.0
+        self._used = 0
         self._grant = (
             Grant(settings.auth.token, 0, renewable=False, revocable=False, since=monotonic())
             if isinstance(settings.auth, TokenAuth)
@@ -53,15 +55,32 @@ class TokenKeeper:
         """The token to send now."""
         return self._grant.token
 
+    async def take(self) -> str:
+        """The token for one request; a new one where the last may not be used any more. Raises ``VaultForbidden``."""
+        while self._grant.uses and self._used >= self._grant.uses:
+            used_up = self._grant
+            async with self._lock:
+                if self._grant is used_up:
+                    await self._login()
+        self._used += 1
+        return self.token
+
     async def start(self) -> None:
         """Log in, or find out how long the given token lives. Raises ``VaultForbidden`` when it is refused."""
         if self._own:
             await self._login()
+            await self._alive()  # the first answer to a token: from then on those of a standby are no older than others
             return
         if not await self._alive():
             await self._ask(self._calls.login)  # raises: a given token cannot be replaced
         with contextlib.suppress(VaultForbidden):  # it may lack the right to look itself up; then it is used as it is
             self._grant = await self._ask(partial(self._calls.lookup, self.token))
+        if self._grant.uses:
+            raise VaultForbidden(
+                f"The token for the vault at {self._address} may be used for {self._grant.uses:,} more "
+                f"{'request' if self._grant.uses == 1 else 'requests'} only, and a job makes at least one a secret.",
+                hint="Configure a token without a limit of uses, or a login, such as AppRole, which gives new ones.",
+            )
 
     async def recover(self, stale: str) -> bool:
         """After a 403: whether another token is there now, so that one more attempt is worth it.
@@ -99,7 +118,7 @@ class TokenKeeper:
                 await anyio.sleep(max(grant.lease * (1 - _RENEW_AT) / 4, _RENEW_PAUSE))
 
     async def _renew(self, grant: Grant) -> None:
-        if grant.renewable:
+        if grant.renewable and not grant.uses:  # to renew it would be one of its uses, and there is another soon
             try:
                 self._grant = await self._ask(partial(self._calls.renew, grant.token))
                 self.renewals += 1
@@ -119,9 +138,11 @@ class TokenKeeper:
     async def _login(self) -> None:
         self._grant = await self._ask(self._calls.login)
         self._first_lease = self._grant.lease
+        self._used = 0
         self.logins += 1
 
     async def _alive(self) -> bool:
+        self._used += 1
         answer = await self._transport.insist(lambda: self._transport.once(Call("GET", ALIVE), self.token))
         return answer.status != 403
 

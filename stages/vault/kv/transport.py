@@ -16,6 +16,7 @@ from yarl import URL
 from ...errors import ConfigurationError
 from ...load.meter import meter
 from .backoff import GaveUp, SharedBackoff, Trouble
+from .consistency import FORWARD, INCONSISTENT, INDEX, beyond
 from .troubles import Answer, classify, disconnected, final
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Transport:
     def __init__(self, settings: VaultSettings) -> None:
         self.requests = 0
         self._meter = meter()
+        #: Whether no answer can be older than what the active server holds.
+        self.consistent = False
         self.backoff = SharedBackoff(
             settings.workers,
             budget=settings.start_budget,
@@ -148,6 +151,9 @@ class Transport:
         async with self._session.request(
             call.method, url, data=data, headers=None if data is None else _JSON, allow_redirects=False
         ) as response:
+            if not self.consistent and (index := beyond(response.headers.get(INDEX, ""))):
+                self._session.headers.update({INDEX: index, INCONSISTENT: FORWARD})
+                self.consistent = True
             body = await _body(response, call.limit)
             if body is None:
                 return Answer(response.status, b"", oversize=True)

@@ -17,6 +17,8 @@ from .backoff import Trouble
 
 #: Server errors that no repetition cures: they are about this one secret.
 _LASTING = (b"value being too large", b"could not find version data", b"key too large", b"cannot unmarshal")
+#: A new mount prepares its storage; a standby says so in other words.
+_UPGRADING = (b"Upgrading from non-versioned", b"Waiting for the primary to upgrade from non-versioned")
 #: There is no such mount; it is versioned and was addressed as if it were not; another version came in between.
 NO_MOUNT, IS_VERSIONED = b"no handler for route", b"Invalid path for a versioned K/V"
 MOVED_ON = b"did not match the current version"
@@ -71,8 +73,14 @@ def classify(address: str, answer: Answer, headers: Mapping[str, str]) -> Answer
         return Trouble("error", f"answers {status}: {answer.errors() or 'no reason given'}", _wait(headers))
     if status == 501:
         raise VaultSealed(f"The vault at {address} is not initialised.", hint="Initialise and unseal it first.")
-    if status == 307:  # from a standby that cannot reach the active node, which may be back soon
-        return Trouble("error", f"redirects to {_server(headers.get('Location', ''))}")
+    if status in {307, 473}:  # from a standby that cannot reach the active server, which may be back soon
+        to = _server(headers["Location"]) if headers.get("Location") else "the active server"
+        return Trouble("standby", f"is a standby and redirects to {to}")
+    if status == 472:
+        raise ConfigurationError(
+            f"The vault at {address} is kept for disaster recovery and answers nothing.",
+            hint="Configure the address of the cluster that is in use.",
+        )
     if status in {301, 302, 303, 308}:
         raise ConfigurationError(
             f"The vault address {address} redirects to {_server(headers.get('Location', ''))}.",
@@ -93,7 +101,7 @@ def _unavailable(address: str, answer: Answer, headers: Mapping[str, str]) -> Tr
 
 def _json(address: str, answer: Answer) -> Answer | Trouble:
     if answer.is_whole:
-        if answer.status == 400 and answer.says(b"Upgrading from non-versioned"):
+        if answer.status == 400 and any(map(answer.says, _UPGRADING)):
             return Trouble("error", "is still making a mount versioned")
         if answer.status == 404 and answer.says(b"namespace not found"):
             raise ConfigurationError(
@@ -162,6 +170,12 @@ def final(address: str, trouble: Trouble, seconds: float) -> VaultError:
             return VaultUnreachable(
                 f"No vault answers at {address}: {trouble.text}.",
                 hint="Check that it runs, and that its address and the network are right.",
+            )
+        case "standby":
+            return VaultError(
+                f"The vault at {address} {trouble.text}; nothing else for {seconds:g} s.",
+                hint="Configure the address of the active server, or let standbys forward requests; a cluster without "
+                "an active server waits for an election.",
             )
         case "busy":
             return VaultUnreachable(

@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ....formats.secret import MAX_SECRET, PLAIN, Gone, Metadata, Secret, Version
+from ....formats.secret import MAX_SECRET, PLAIN, Gone, Metadata, Origin, Secret, Version
 from ...words import count, one_or_more
 from ..kv.answers import Absent, Deleted, Found, Names, Oversize, Refused
 from ..kv.client import SMALL
 from ..lacking import Lacking
 from ..reports import Named, some
-from .keys import Key, Keys
+from .keys import Key, Keys, Listed
 
 if TYPE_CHECKING:
     from ..kv.client import VaultClient
     from ..kv.roots import Root
+    from .keys import State
 
 
+#: Characters of a time that says more than tens of microseconds: ``2026-01-31T23:59:59.12345Z``. Of a coarser clock two
+#: versions could have the same one.
+_FINE = 26
 #: Refusals of a mount's metadata after which it is not asked for any more: a policy that gives none costs no request
 #: a secret.
 ENOUGH = 100
@@ -85,6 +89,8 @@ class Gather:
 
     def __init__(self, client: VaultClient, versions: int) -> None:
         self.report = GatherReport()
+        #: The roots in whose listings the states of keys are asked for.
+        self.with_states: set[Root] = set()
         self._client = client
         self._keys = Keys(client)
         self._versions = versions
@@ -100,24 +106,31 @@ class Gather:
         """Whether older versions are read."""
         return self._versions != 1
 
-    async def list(self, root: Root, folder: str) -> tuple[Names | Refused, dict[str, Metadata] | None]:
-        """The names in a folder, and the metadata of those that have some; None when it has to be asked for each.
+    def lists(self, root: Root) -> bool:
+        """Whether the metadata in this root is still listed by the folder."""
+        return root not in self._one_by_one
+
+    async def list(self, root: Root, folder: str) -> Listed | Refused:
+        """The names in a folder, and the metadata of those that have some, unless it has to be asked for each.
 
         One request serves both. A server looks for metadata of sub-folders too, one after the other, so of a folder
         that may hold nothing else (as others at its depth) the names are asked for first.
         """
         if root in self._one_by_one or await self._client.kv_version(root.mount) != 2:
-            return await self._client.list(root.mount, folder), None
+            return _alone(await self._client.list(root.mount, folder))
         place, names = (root, folder.count("/")), None
         if not self._held.get(place):
             names = await self._client.list(root.mount, folder)
-            if isinstance(names, Refused) or names.folders_alone:
-                return names, {}
-        if listed := await self._keys.folder(root.mount, folder):
+            if isinstance(names, Refused):
+                return names
+            if names.folders_alone:
+                return Listed(names, {})
+        states = root in self.with_states
+        if listed := await self._keys.folder(root.mount, folder, states=states, older=states and self.reads_older):
             self._held[place] = not listed.names.folders_alone
-            return listed.names, listed.metadata
+            return listed
         self._one_by_one.add(root)
-        return names or await self._client.list(root.mount, folder), None
+        return _alone(names or await self._client.list(root.mount, folder))
 
     async def complete(
         self,
@@ -142,7 +155,13 @@ class Gather:
             metadata = Metadata(custom_metadata=found.custom_metadata, partial=True)
             self.report.add_unknown(secret.path, key)
         self.report.described += not metadata.plain
-        secret = Secret(secret.path, secret.value, metadata, found.version if self._versions != 1 and not older else 0)
+        secret = Secret(
+            secret.path,
+            secret.value,
+            metadata,
+            found.version if self._versions != 1 and not older else 0,
+            origin=Origin(found.version, found.created) if found.created else None,
+        )
         if not older:
             await send(secret)
             return
@@ -200,6 +219,38 @@ class Gather:
             await send(replace(secret, older=versions, oldest=key.oldest))
         return True
 
+    def unchanged(self, known: Secret, state: State, metadata: Metadata) -> Secret | None:
+        """What ``complete`` would send of a secret, made of one that an archive has; None where it has not all of it.
+
+        ``state`` and ``metadata`` are those that the vault says now. Nothing is counted.
+        """
+        if known.gone or known.origin != Origin(state.newest, state.created) or len(state.created) < _FINE:
+            return None
+        older = self._versions != 1 and (state.newest > 1 or metadata.max_versions == 1)
+        if not older:
+            version = state.newest if self._versions != 1 else 0
+            return Secret(known.path, known.value, metadata, version, origin=known.origin)
+        had = {each.number: each for each in known.older}
+        numbers = sorted((number for number in state.older if number < state.newest), reverse=True)
+        versions: list[Version] = []
+        for number in numbers[: self._versions - 1] if self._versions else numbers:
+            created, before = state.older[number], had.get(number)
+            if created is None:
+                versions.append(Version(number, destroyed=True))
+            elif before is None or before.value is None or before.created != created or len(created) < _FINE:
+                return None
+            else:
+                versions.append(before)
+        return Secret(
+            known.path,
+            known.value,
+            metadata,
+            state.newest,
+            tuple(reversed(versions)),
+            state.oldest,
+            origin=known.origin,
+        )
+
     async def _key(self, mount: str, path: str) -> Key | Absent | Refused:
         """The metadata of one key; not asked for any more where a mount refused it so often, and never gave any."""
         if self._refused[mount] >= ENOUGH and mount not in self._granted:
@@ -231,7 +282,7 @@ class Gather:
             match result:
                 case Found() if result.value.startswith(b"{"):
                     held += len(result.value)
-                    found.append(Version(number, result.value))
+                    found.append(Version(number, result.value, created=result.created))
                 case Deleted():
                     found.append(Version(number, destroyed=result.destroyed))
                 case Absent():  # pruned meanwhile
@@ -245,3 +296,8 @@ class Gather:
         if why:
             self.report.left_out.add((secret.path, why))
         return tuple(reversed(found))
+
+
+def _alone(names: Names | Refused) -> Listed | Refused:
+    """Names without metadata."""
+    return names if isinstance(names, Refused) else Listed(names, None)

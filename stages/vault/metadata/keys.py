@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -28,6 +31,7 @@ _NEVER = "0s"
 
 
 class _Version(msgspec.Struct):
+    created_time: str = ""
     deletion_time: str = ""
     destroyed: bool = False
 
@@ -70,6 +74,15 @@ class _FolderAnswer(msgspec.Struct):
     data: _Folder
 
 
+class _FolderKeys(msgspec.Struct):
+    keys: msgspec.Raw = msgspec.Raw(b"[]")
+    key_info: dict[str, _Key] = msgspec.field(default_factory=dict)
+
+
+class _FolderKeysAnswer(msgspec.Struct):
+    data: _FolderKeys
+
+
 class _ConfigData(msgspec.Struct):
     max_versions: int = 0
 
@@ -79,9 +92,11 @@ class _ConfigAnswer(msgspec.Struct):
 
 
 _NEW = _Settings()  # nearly all are
+_NO_OLDER: Mapping[int, str | None] = MappingProxyType({})  # one for all that nobody asks for
 
 _key = msgspec.json.Decoder(_KeyAnswer)
 _folder = msgspec.json.Decoder(_FolderAnswer)
+_folder_keys = msgspec.json.Decoder(_FolderKeysAnswer)
 _config = msgspec.json.Decoder(_ConfigAnswer)
 _STRANGE = Refused(200, "the answer is not what a KV engine says")
 
@@ -101,11 +116,29 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """What a folder's listing says of a key's versions: the newest one and when it was created, and what is the oldest.
+
+    ``older`` has the times of those before, where asked for: None for one that is destroyed, empty for one that has a
+    time of deletion.
+    """
+
+    newest: int
+    created: str
+    oldest: int = 0
+    older: Mapping[int, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
-    """The names in a folder, and the metadata of those that have some; None where the server does not say it so."""
+    """The names in a folder, and the metadata of those that have some; None where the server does not say it so.
+
+    ``states`` are those of the secrets whose newest version has a value and no time of deletion, where asked for.
+    """
 
     names: Names
     metadata: dict[str, Metadata] | None
+    states: dict[str, State] = field(default_factory=dict)
 
 
 class Keys:
@@ -115,8 +148,11 @@ class Keys:
         self._client = client
         self._kept: dict[str, int | None] = {}
 
-    async def folder(self, mount: str, folder: str) -> Listed | None:
-        """A folder with the metadata of all that is in it, as OpenBao says it in one answer; None where it does not."""
+    async def folder(self, mount: str, folder: str, *, states: bool = False, older: bool = False) -> Listed | None:
+        """A folder with the metadata of all that is in it, as OpenBao says it in one answer; None where it does not.
+
+        With ``states``, and in these those of ``older`` versions.
+        """
         call = Call("GET", f"{mount}/detailed-metadata/{folder}", query=LIST, limit=DETAILED)
         answer = await self._ask(call)
         if isinstance(answer, Refused) or answer.oversize:
@@ -125,7 +161,8 @@ class Keys:
             return Listed(Names(), {})
         if answer.status != 200:
             return None
-        return _listed(answer.body) if len(answer.body) < _INLINE else await in_thread(_listed, answer.body)
+        parse = partial(_listed_keys, older=older) if states else _listed
+        return parse(answer.body) if len(answer.body) < _INLINE else await in_thread(parse, answer.body)
 
     async def read(self, mount: str, path: str) -> Key | Absent | Refused:
         """The metadata of one key."""
@@ -205,6 +242,38 @@ def _listed(body: bytes) -> Listed | None:
     # What is not named has nothing that a new key does not have. A folder's is that of a secret of the same name.
     found = {name: each.metadata() for name, each in data.key_info.items() if each != _NEW and not name.endswith("/")}
     return Listed(Names(data.keys), {name: each for name, each in found.items() if not each.plain})
+
+
+def _listed_keys(body: bytes, *, older: bool) -> Listed | None:
+    """The same, with the states."""
+    metadata: dict[str, Metadata] = {}
+    states: dict[str, State] = {}
+    try:
+        data = _folder_keys.decode(body).data
+        for name, key in data.key_info.items():
+            if name.endswith("/"):
+                continue
+            if not (said := key.metadata()).plain:
+                metadata[name] = said
+            if (state := _state(key, older=older)) is not None:
+                states[name] = state
+    except (ValueError, *BROKEN):
+        return None
+    return Listed(Names(data.keys), metadata, states)
+
+
+def _state(key: _Key, *, older: bool) -> State | None:
+    newest = key.versions.get(str(key.current_version))
+    if newest is None or newest.destroyed or newest.deletion_time:
+        return None
+    if not older:
+        return State(key.current_version, newest.created_time, 0, _NO_OLDER)
+    others = {
+        int(number): None if each.destroyed else "" if each.deletion_time else each.created_time
+        for number, each in key.versions.items()
+        if each is not newest
+    }
+    return State(key.current_version, newest.created_time, key.oldest_version, others)
 
 
 def _done(answer: Answer | Refused) -> Refused | None:

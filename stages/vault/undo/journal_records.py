@@ -171,6 +171,11 @@ class Entry:
         return any(attempt.state == "written" for attempt in self.attempts.values())
 
     @property
+    def confirmed(self) -> int:
+        """The newest version that the vault confirmed; 0 when it confirmed none."""
+        return max((version for version, attempt in self.attempts.items() if attempt.state == "written"), default=0)
+
+    @property
     def refused(self) -> bool:
         """Whether the vault refused all of them."""
         return all(attempt.state == "refused" for attempt in self.attempts.values())

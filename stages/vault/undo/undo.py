@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 #: Seconds in which a write that was under way when the restore ended arrives, or does not.
 LATE_ARRIVAL = 2.0
+#: Seconds in which a standby that answers has what the active server confirmed.
+CATCH_UP = 10.0
+_LOOK_AGAIN = 0.25
 #: A version made this many seconds before or after an unconfirmed write was sent may be that write: a server works on
 #: one for 90 s at most, and clocks differ a little. What another client wrote under that very number in this time
 #: cannot be distinguished from it.
@@ -159,6 +162,7 @@ class VaultUndo:
         if _number(live) < entry.first and (pause := _pause(entry)):
             await anyio.sleep(pause)
             live = await self._read(entry, limit)
+        live = await self._caught_up(entry, live, limit)
         current = _number(live)
         attempt = entry.attempts.get(current)
         if attempt is None:
@@ -175,6 +179,23 @@ class VaultUndo:
         if existed:
             return await self._write_back(entry, current, version, limit)
         return await (self._delete(entry, current) if version else self._remove(entry, current))
+
+    async def _caught_up(self, entry: Entry, live: Found | Deleted | Absent, limit: int) -> Found | Deleted | Absent:
+        """What is live, not less than what was confirmed: a standby may answer with an older state.
+
+        A key that is not there any more was removed since; only one that was not there before can be that.
+        """
+        if self._client.consistent:
+            return live
+        confirmed = entry.confirmed
+        for _ in range(int(CATCH_UP / _LOOK_AGAIN)):
+            if _number(live) >= confirmed:
+                return live
+            await anyio.sleep(_LOOK_AGAIN)
+            live = await self._read(entry, limit)
+        if isinstance(live, Absent) or _number(live) >= confirmed:
+            return live
+        raise _Left("the vault shows an older state of it than it had confirmed")
 
     async def _moved_on(self, entry: Entry, live: Found | Deleted | Absent, limit: int) -> _Done:
         """The newest version is not the restore's: it was never written, is back already, or is another client's."""

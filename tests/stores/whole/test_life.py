@@ -54,7 +54,7 @@ def test_an_archive_from_its_beginning_to_its_end(
 
 @pytest.mark.thorough
 def test_an_archive_of_300_mb(placed: Installation, place: Place, fill: Callable[[str], None]) -> None:
-    """Made in many parts and read to its last byte; restored from stores that lie on no directory. No upload is left."""
+    """Made in many parts and read to its last byte; restored from stores of their own kind."""
     fill(placed.conninfo)
     made = placed.run("backup", "--format", "v2", "--json")
     assert made.status == 0, made.everything

@@ -10,7 +10,6 @@ import pytest
 from kleidia_backup.demo.servers.s3 import Bucket
 from kleidia_backup.stages.stores.s3.store import S3Store
 
-from ...cli.test_end_to_end import Installation
 from ..conftest import settings_for
 from .conftest import Place
 
@@ -33,11 +32,3 @@ async def test_1200_objects(place: Place) -> None:
     async with S3Store(settings_for(place.bucket, prefix=place.prefix)) as store:
         assert [info.name async for info in store.list(place.prefix)] == names
         assert [info.name async for info in store.list(names[1100][:-6])] == names[1100:]
-
-
-def test_the_latest_among_1200(placed: Installation, place: Place) -> None:
-    """``latest`` is the archive, though it stands behind a thousand other names."""
-    fill(place.bucket, [f"{place.prefix}backup-full-20260101-{number:06d}.enc" for number in range(MANY)])
-    made = placed.run("backup", "--json")
-    assert made.status == 0, made.everything
-    assert placed.run("inspect", "latest", "--json").json["name"] == made.json["name"]

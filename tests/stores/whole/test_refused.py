@@ -1,4 +1,4 @@
-"""A key that is wrong and a bucket that is not there, on each store that looks: said by the command, with what to do."""
+"""A key that is wrong and a bucket that is not there, on each store: the command says it, with what to do."""
 
 from __future__ import annotations
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import urllib.request
 import ssl
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 
 from kleidia_backup.demo.servers.s3 import Bucket, S3Server, start_s3
@@ -73,8 +74,7 @@ async def test_everything_over_tls(trusted: Bucket, authority: Authority) -> Non
         assert [each.name async for each in store.list(PREFIX)] == [NAME]
         url = await store.presign(NAME, HOUR)
         trusting = ssl.create_default_context(cafile=str(authority.file))
-        with urllib.request.urlopen(url, context=trusting) as answer:
-            assert answer.read() == data
+        assert await anyio.to_thread.run_sync(lambda: urllib.request.urlopen(url, context=trusting).read()) == data
         await store.delete(NAME, pin=info)
     async with S3Store(settings_for(trusted, ca_file="")) as store:
         with pytest.raises(StoreUnreachable, match="not trusted"):

@@ -11,6 +11,7 @@ from ....errors import StoreForbidden
 from .. import multipart
 from ..checksums import checks
 from ..rules import NotSupported, UploadMissing
+from ..wire.pages import Pages
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef, ListPartsRequestTypeDef, PartTypeDef
@@ -50,11 +51,12 @@ async def left_of(bucket: Bucket, name: str, part_size: int) -> Left | None:
 
 async def _parts(bucket: Bucket, name: str, upload_id: str) -> dict[int, PartTypeDef]:
     parts: dict[int, PartTypeDef] = {}
+    pages = Pages(bucket.settings, "ListParts")
     request: ListPartsRequestTypeDef = {"Bucket": bucket.bucket, "Key": name, "UploadId": upload_id}
     while True:
         answer = await bucket.call("ListParts", name, lambda: bucket.client.list_parts(**request))
         parts.update((part["PartNumber"], part) for part in answer.get("Parts", []))
-        if not answer.get("IsTruncated") or not answer.get("NextPartNumberMarker"):
+        if not pages.goes_on(answer.get("IsTruncated"), answer.get("NextPartNumberMarker"), ""):
             return parts
         request["PartNumberMarker"] = answer["NextPartNumberMarker"]
 

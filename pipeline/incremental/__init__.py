@@ -1,0 +1,1 @@
+"""Backups that take unchanged secrets from the archive before."""

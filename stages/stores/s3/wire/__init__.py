@@ -1,0 +1,1 @@
+"""What requests carry besides their bodies, and which answers are believed."""

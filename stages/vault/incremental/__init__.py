@@ -1,0 +1,1 @@
+"""Taking secrets that did not change from an earlier archive instead of the vault."""

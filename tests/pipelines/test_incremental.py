@@ -1,0 +1,182 @@
+"""Incremental reads of a vault: what is taken from the newest archive, what is read, and why."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kleidia_backup import BackupReport, DirectorySettings, Root, TokenAuth, VaultSettings, backup
+from kleidia_backup.demo.servers.kv import KvMount, OpenBaoServer
+from kleidia_backup.demo.servers.openbao import start_openbao
+from kleidia_backup.pipeline.archives.opening import open_archive
+from kleidia_backup.pipeline.archives.v2 import OpenV2
+from kleidia_backup.stages.vault.kv.transport import Call, Transport
+
+pytestmark = pytest.mark.anyio
+
+PASSWORD = "correct horse battery staple"
+
+
+class Shelf:
+    """Archives of one vault, one after the other."""
+
+    def __init__(self, directory: Path, server: OpenBaoServer, mount: str) -> None:
+        self.store = DirectorySettings(directory)
+        self.vault = VaultSettings(server.address, TokenAuth(server.root_token), (Root("", mount),))
+        self.made = 0
+
+    async def back_up(self, **changes: Any) -> BackupReport:
+        """The next archive."""
+        given = {"vault": self.vault, "password": PASSWORD, "format": "v2", "incremental": True} | changes
+        self.made += 1
+        return await backup(store=self.store, name=f"backup-vault-20260101-0000{self.made:02}.enc", **given)
+
+    async def values(self, made: BackupReport, password: str = PASSWORD) -> dict[str, Any]:
+        """What an archive holds."""
+        async with self.store.open() as store:
+            archive = await open_archive(store, made.name, password)
+            assert isinstance(archive, OpenV2)
+            found = [each for at in range(len(archive.index.entries)) for each in await archive.secrets_of(at)]
+        return {each.path: json.loads(each.value) for each in found if not each.gone}
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, kv: KvMount) -> Shelf:
+    (tmp_path / "store").mkdir(mode=0o700)
+    return Shelf(tmp_path / "store", kv.server, kv.path)
+
+
+def counts(made: BackupReport) -> tuple[int, int, list[str]]:
+    """Taken, read, and why."""
+    assert made.incremental is not None
+    return made.incremental.taken, made.incremental.read, [each.why for each in made.incremental.full]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of all requests to the vault."""
+    paths: list[str] = []
+    once = Transport.once
+
+    async def noted(self: Transport, call: Call, token: str) -> Any:
+        paths.append(call.path)
+        return await once(self, call, token)
+
+    monkeypatch.setattr(Transport, "once", noted)
+    return paths
+
+
+async def test_what_changed_is_read(shelf: Shelf, kv: KvMount, asked: list[str]) -> None:
+    """A new version, a new key, and one that was deleted with its metadata and written again with the same number."""
+    for n in range(30):
+        kv.put(f"folder/{n:02}", {"n": n})
+        kv.put(f"alone{n:02}/leaf", {"n": n})
+    shelf.vault = replace(shelf.vault, workers=1)  # several do not know of each other's first folder
+    assert counts(await shelf.back_up()) == (0, 60, ["no_archive"])
+    asked.clear()
+    made = await shelf.back_up()
+    assert counts(made) == (60, 0, [])
+    assert [path for path in asked if path.startswith(f"{kv.path}/data/")] == []
+    lists = [path for path in asked if path.startswith((f"{kv.path}/metadata/", f"{kv.path}/detailed-metadata/"))]
+    assert len(lists) == 1 + 31 + 1  # the mount, each folder, and the first folder at that depth once more
+    kv.put("folder/01", {"n": "new"})
+    kv.put("folder/new", {"n": "added"})
+    kv.delete("folder/02")
+    kv.put("folder/02", {"n": "again"})
+    kv.delete("alone03/leaf")
+    asked.clear()
+    made = await shelf.back_up()
+    assert counts(made) == (57, 3, [])
+    read = sorted(path for path in asked if path.startswith(f"{kv.path}/data/"))
+    assert read == [f"{kv.path}/data/folder/{name}" for name in ("01", "02", "new")]
+    assert await shelf.values(made) == kv.all()
+
+
+async def test_metadata_is_that_of_now(shelf: Shelf, kv: KvMount) -> None:
+    """Custom metadata that changed costs no read and is in the new archive; what has a time of deletion is read."""
+    kv.put("a", {"n": 1})
+    kv.put("b", {"n": 2})
+    await shelf.back_up()
+    kv.server.request("POST", f"{kv.path}/metadata/a", {"custom_metadata": {"owner": "me"}})
+    kv.server.request("DELETE", f"{kv.path}/data/b")
+    made = await shelf.back_up()
+    assert counts(made) == (1, 0, [])
+    assert made.deleted == 1
+    assert await shelf.values(made) == {"a": {"n": 1}}
+
+
+async def test_a_mount_made_again(shelf: Shelf, kv: KvMount) -> None:
+    """Its paths and numbers are the same, and nothing is taken."""
+    kv.put("a", {"n": "old"})
+    await shelf.back_up()
+    kv.server.request("DELETE", f"sys/mounts/{kv.path}")
+    again = kv.server.mount(kv.path)
+    again.put("a", {"n": "new"})
+    made = await shelf.back_up()
+    assert counts(made) == (0, 1, ["other_mount"])
+    assert await shelf.values(made) == {"a": {"n": "new"}}
+
+
+async def test_what_is_not_proven_is_not_used(shelf: Shelf, kv: KvMount) -> None:
+    """Another password, another system, other roots, damage, and an archive of format V1."""
+    kv.put("a", {"n": 1})
+    first = await shelf.back_up(system="one")
+    assert counts(await shelf.back_up(system="two")) == (0, 1, ["other_system"])
+    other = await shelf.back_up(password="another battery horse staple")
+    assert counts(other) == (0, 1, ["no_key"])
+    assert any("incremental" in each for each in other.warnings)
+    assert counts(await shelf.back_up())[2] == ["no_key"]
+    moved = replace(shelf.vault, roots=(Root("x/", kv.path),))
+    assert counts(await shelf.back_up(vault=moved)) == (0, 1, ["other_roots"])
+    made = await shelf.back_up(format="v1", incremental=False)
+    assert counts(await shelf.back_up()) == (0, 1, ["format_v1"])
+    path = shelf.store.path / f"backup-vault-20260101-0000{shelf.made:02}.enc"
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    assert counts(await shelf.back_up()) == (0, 1, ["damaged"])
+    assert first.secrets == made.secrets == 1
+
+
+async def test_a_vault_restored_from_a_snapshot(tmp_path: Path) -> None:
+    """The same numbers with other values, before and after: nothing stale is taken."""
+    server, process = start_openbao(tmp_path)
+    try:
+        kv = server.mount("kv")
+        (tmp_path / "store").mkdir(mode=0o700)
+        shelf = Shelf(tmp_path / "store", server, "kv")
+        kv.put("same", {"n": 0})
+        kv.put("changed", {"n": 1})
+        snapshot = raft(server, "snapshot")
+        kv.put("changed", {"n": "version 2, which the snapshot has not"})
+        await shelf.back_up()
+        raft(server, "snapshot-force", snapshot)
+        process.wait_until(lambda: kv_answers(kv), threading.Event())
+        made = await shelf.back_up()
+        assert counts(made) == (1, 1, [])
+        assert await shelf.values(made) == {"same": {"n": 0}, "changed": {"n": 1}}
+        kv.put("changed", {"n": "another version 2"})
+        made = await shelf.back_up()
+        assert counts(made) == (1, 1, [])
+        assert await shelf.values(made) == kv.all()
+    finally:
+        process.stop()
+
+
+def raft(server: OpenBaoServer, name: str, body: bytes | None = None) -> bytes:
+    """Take a snapshot of the whole storage, or put one back."""
+    address, token = f"{server.address}/v1/sys/storage/raft/{name}", {"X-Vault-Token": server.root_token}
+    request = urllib.request.Request(address, data=body, headers=token, method="GET" if body is None else "POST")
+    with urllib.request.urlopen(request) as answer:
+        return bytes(answer.read())
+
+
+def kv_answers(kv: KvMount) -> bool:
+    """Whether the server works again after its storage was replaced."""
+    return kv.server.request("GET", f"{kv.path}/data/changed")[0] == 200 and kv.get("changed") == {"n": 1}
