@@ -32,11 +32,15 @@ Mounter = Callable[[int], KvMount]
 
 
 async def backup(
-    server: OpenBaoServer | StubVault, *roots: Root, token: str = "", allow_unreadable: bool = False
+    server: OpenBaoServer | StubVault,
+    *roots: Root,
+    token: str = "",
+    allow_unreadable: bool = False,
+    adaptive: bool = True,
 ) -> tuple[dict[str, object], ReadReport]:
     """Everything below the roots, by archive path."""
     auth = TokenAuth(token) if token else None
-    async with VaultClient(settings(server, *roots, auth=auth)) as client:
+    async with VaultClient(settings(server, *roots, auth=auth, adaptive=adaptive)) as client:
         source = VaultSource(client, roots, allow_unreadable=allow_unreadable)
         secrets = await collect(source)
     found = {secret.path: json.loads(secret.value) for secret in secrets}
@@ -234,13 +238,19 @@ async def everything(source: VaultSource) -> list[Secret]:
 
 async def test_a_backup_reads_twenty_secrets_at_a_time(stub: StubVault) -> None:
     """As many requests as workers are under way, and no more."""
+    full = anyio.Event()
 
-    async def fault(_request: web.Request) -> None:
-        await anyio.sleep(0.005)
+    async def fault(request: web.Request) -> None:
+        if "/data/" not in request.path:
+            return
+        if stub.running == 20:
+            full.set()
+        with anyio.fail_after(60):
+            await full.wait()
 
     stub.fill(200)
     stub.fault = fault
-    found, _ = await backup(stub, Root("", "secret"))
+    found, _ = await backup(stub, Root("", "secret"), adaptive=False)
     assert (stub.most_running, len(found)) == (20, 200)
 
 
