@@ -112,6 +112,7 @@ class Commands:
         self._line(HANGS)
 
     def _ends_within(self, seconds: float) -> bool:
+        assert self._process.stdout is not None
         return bool(select.select([self._process.stdout], [], [], seconds)[0])
 
     def _line(self, seconds: float) -> str:

@@ -153,7 +153,8 @@ class Place:
     def unfinished(self, store: Store) -> list[str]:
         """What an upload, or a change of an archive, has left there."""
         if store == "s3":
-            return self.site.uploads()
+            uploads: list[str] = self.site.uploads()
+            return uploads
         return [path.name for path in self.store_path.rglob(".*")]
 
 
@@ -264,7 +265,8 @@ def _content(made: Place) -> tuple[list[str], Any]:
     async def work() -> str:
         return (await backup(store=stock, **_everything(made.site))).name
 
-    return content_of((stock.path / anyio.run(work)).read_bytes(), quick=True)
+    found: tuple[list[str], Any] = content_of((stock.path / anyio.run(work)).read_bytes(), quick=True)
+    return found
 
 
 def _everything(site: Site) -> dict[str, Any]:

@@ -39,7 +39,8 @@ _FULL = answer(507, "<Error><Code>InsufficientStorage</Code><Message>full</Messa
 
 async def _slow(_: web.BaseRequest, forward: Forward) -> web.StreamResponse:
     await asyncio.sleep(0.5)
-    return await forward()
+    answered: web.StreamResponse = await forward()
+    return answered
 
 
 #: What becomes of an HTTP server.

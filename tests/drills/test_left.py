@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from time import time
 
 import psutil
 import pytest
@@ -89,7 +90,7 @@ async def test_a_mount_goes_when_no_drill_can_use_it(
     """After two days; before that it stays, and what only has such a name stays for ever."""
     settings = VaultSettings(openbao_server.address, TokenAuth(openbao_server.root_token), (Root("", "none"),))
     other = openbao_server.mount(f"{scratch.PREFIX}of-an-operator")
-    now = scratch.time()
+    now = time()
 
     def mounts() -> set[str]:
         found = openbao_server.request("GET", "sys/mounts")[1]["data"]
