@@ -153,7 +153,8 @@ class Place:
     def unfinished(self, store: Store) -> list[str]:
         """What an upload, or a change of an archive, has left there."""
         if store == "s3":
-            return list(self.site.uploads())
+            uploads: list[str] = self.site.uploads()
+            return uploads
         return [path.name for path in self.store_path.rglob(".*")]
 
 

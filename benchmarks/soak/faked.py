@@ -1,7 +1,7 @@
 """Eight hours of schedules in faked time: sixteen targets on two replicas in this process, some of whose stores fail.
 
-Their jobs are outcomes, as in ``tests/service/test_a_day.py``; what runs by itself, the queue, the control tables and
-the messages are real.
+Their jobs are outcomes, as in ``tests/service/test_a_day.py``; what runs by itself, the control tables and the
+messages are real. Jobs are run without the queue's workers, so what waits in its tables stays there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EVERY = "*/20 * * * *"
 
 
 @dataclass
-class Hours(Day):  # type: ignore[misc]
+class Hours(Day):  # type: ignore[misc]  # mypy skips the tests where a benchmark imports them
     """As the day, with a backup of every target each twenty minutes."""
 
     def read(self, control: str, url: str) -> TargetServices:
@@ -69,7 +69,7 @@ async def soak(server: PostgresServer, hours: float) -> list[Sample]:
     with new_database(server) as name, receiving() as receiver, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Runner, "_watched", watched)
         control = server.conninfo(name)
-        sampler = Sampler(psutil.Process(os.getpid()), control)
+        sampler = Sampler(psutil.Process(os.getpid()), control, queued=False)
         async with AsyncExitStack() as stack:
             replicas = [SeveralTargets(lambda: day.read(control, receiver.url), now=day) for _ in range(2)]
             for each in replicas:

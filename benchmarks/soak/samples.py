@@ -27,13 +27,16 @@ class Sampler:
 
     process: psutil.Process
     control: str
+    #: Whether something takes jobs from the queue. Where nobody does, what waits there grows, and is not counted.
+    queued: bool = True
 
     def sample(self) -> Sample:
         """Now."""
         with psycopg.connect(self.control, autocommit=True) as connection:
             tables = connection.execute(
                 "SELECT schemaname, relname FROM pg_stat_user_tables"
-                " WHERE schemaname = 'kleidia_backup' OR relname LIKE 'procrastinate%'"
+                " WHERE schemaname = 'kleidia_backup' AND (%s OR relname NOT LIKE 'procrastinate%%')",
+                (self.queued,),
             ).fetchall()
             counts: dict[str, int] = {}
             for schema, name in tables:
