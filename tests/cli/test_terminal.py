@@ -242,6 +242,8 @@ def test_a_backup_as_json(reporting: Any, call: Call) -> None:
         "without_rows": [],
         "left_out": [],
         "warnings": [],
+        "incremental": None,
+        "load": {"database": None, "vault": None},
         "seconds": {"prepare": 0.5, "backup": 10.0, "total": 10.5},
         "stages": [
             {

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 #: What a first view may cost (issue 15), and what a browser may be sent that takes nothing compressed: bytes.
 FIRST_VIEW, PLAIN = 60_000, 130_000
 #: Of each view: questions to the control database, and rows that they may read altogether however many jobs there are.
-QUESTIONS, ROWS = 10, 2_000
+QUESTIONS, ROWS = 12, 2_000
 JOBS = 10_000
 VIEWS = ("/history", "/history?kind=backup", "/history?status=failed", "/restore", "/settings", "/audit", "/targets")
 #: Ten thousand jobs as years leave them, a few of them failed, and as many of another target; with what is audited.
