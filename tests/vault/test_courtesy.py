@@ -26,7 +26,7 @@ ROOTS = (Root("", "secret"),)
 async def test_no_more_a_second_than_was_set(stub: StubVault) -> None:
     """200 requests a second: in no span of time more than that, and what may pass at once."""
     stub.fill(150)
-    async with VaultClient(settings(stub, max_rate=200)) as client:
+    async with VaultClient(settings(stub, max_rate=200, adaptive=True)) as client:
         assert len(await collect(VaultSource(client, ROOTS))) == 150
     times = [when for when, *_ in stub.seen]
     assert len(times) >= 150
@@ -46,7 +46,7 @@ async def test_a_server_that_works_on_one_at_a_time_is_not_given_twenty(stub: St
             await asyncio.sleep(0.003)
 
     stub.fault = fault
-    async with VaultClient(settings(stub)) as client:
+    async with VaultClient(settings(stub, adaptive=True)) as client:
         assert len(await collect(VaultSource(client, ROOTS))) == 300
     late = sorted(running[150:])
     assert late[len(late) // 2] <= 10, "half of the time more than a few waited"
@@ -67,7 +67,7 @@ async def test_a_server_that_becomes_slow_is_given_less(stub: StubVault) -> None
     stub.fault = fault
     counting = Meter()
     with measured(counting):
-        async with VaultClient(settings(stub)) as client:
+        async with VaultClient(settings(stub, adaptive=True)) as client:
             assert len(await collect(VaultSource(client, ROOTS))) == 600
     vault = counting.load().vault
     assert vault is not None
@@ -112,7 +112,7 @@ async def test_what_is_refused_is_in_the_report(stub: StubVault) -> None:
     stub.fault = fault
     counting = Meter()
     with measured(counting):
-        async with VaultClient(settings(stub)) as client:
+        async with VaultClient(settings(stub, adaptive=True)) as client:
             assert len(await collect(VaultSource(client, ROOTS))) == 40
     vault = counting.load().vault
     assert vault is not None

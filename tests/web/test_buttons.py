@@ -40,6 +40,9 @@ PRESSED = {
     "/settings/notify": "test_settings.test_a_message_is_sent_by_way_of_trial",
     "/login/token": "test_sight.test_the_login_takes_a_token_and_no_other",
     "/login?next={}": "../service/test_login.test_from_login_to_logout",
+    "/switch": "../service/test_page_frame.test_another_target_is_shown_in_the_same_view",
+    "/restore/compare": "test_sight.test_an_archive_is_compared_with_what_is_there",
+    "/login": "../service/test_login.test_a_login_that_failed_is_a_page_for_people",
     "/logout": "test_sight.test_the_login_takes_a_token_and_no_other",
 }
 _ADDRESS = re.compile(r"""<(?:form|button)\b[^>]*?\b(?:form)?action="([^"]*)"|<a class="button" href="([^"]*)\"""")

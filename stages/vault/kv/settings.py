@@ -135,7 +135,7 @@ class VaultSettings:
             "Whether fewer are under way while the server's answers get slower, so that others wait less.\n"
             "A restore is not slowed by that."
         ),
-    ] = True
+    ] = False
     max_rate: Annotated[
         int, Setting("Requests a second, at most, of restores too; 0 is no limit.", least=0, most=1_000_000)
     ] = 0
