@@ -110,7 +110,8 @@ async def test_a_view_asks_as_much_of_ten_jobs_as_of_ten_thousand(
         for path in (*VIEWS, f"/history?before={first}", "/history/running", f"/jobs/{first}"):
             with noted(monkeypatch) as queries:
                 await _shown(browser, path)
-            assert len(queries) == few.get(path, len(queries)), path
+            # One more may be asked where there are older jobs; never one for each.
+            assert len(queries) <= few.get(path, len(queries)) + 1, path
             read = 0
             for query, params in queries:
                 text = query if isinstance(query, str) else query.decode()
