@@ -25,7 +25,8 @@ _ROOMS = {
     "preserved": preserved.CASES,
 }
 
-_CASES = [
+_ALL = os.environ.get("KLEIDIA_TEST_ALL_CASES")
+_EVERY = [
     pytest.param(
         case,
         id=f"{room}: {case.name}",
@@ -35,8 +36,12 @@ _CASES = [
 ]
 
 
-#: What is restored is SQL, whatever held it: V2 takes each eighth case, or all when they are asked for.
-_OF_V2 = _CASES if os.environ.get("KLEIDIA_TEST_ALL_CASES") else _CASES[::8]
+_THOROUGH = [each for each in _EVERY if any(mark.name == "thorough" for mark in each.marks)]
+#: Of the thorough cases each second, or all when they are asked for: CI has an hour.
+_LEFT = () if _ALL else {each.id for each in _THOROUGH[1::2]}
+_CASES = [each for each in _EVERY if each.id not in _LEFT]
+#: What is restored is SQL, whatever held it: V2 takes each eighth case, or all.
+_OF_V2 = _EVERY if _ALL else _EVERY[::8]
 
 
 @pytest.mark.parametrize("case", _CASES)
