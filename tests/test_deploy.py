@@ -158,7 +158,8 @@ def test_the_build_sees_the_package_and_nothing_else() -> None:
     packages = [name.split(".") for name in project["tool"]["setuptools"]["packages"]]
     needed = {parts[1] for parts in packages if len(parts) > 1} | {path.name for path in ROOT.glob("*.py")}
     locked = "deploy/requirements.txt"
-    assert let_in == needed | {"pyproject.toml", "README.md", "LICENSE", "py.typed", locked}
+    data = {path for paths in project["tool"]["setuptools"]["data-files"].values() for path in paths}
+    assert let_in == needed | data | {"pyproject.toml", "README.md", "LICENSE", "py.typed", locked}
 
 
 def test_the_deployment(tmp_path: Path) -> None:
