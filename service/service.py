@@ -147,9 +147,9 @@ class Service:
         self._background = shared.background if shared else Control(config.control, connections=BACKGROUND)
         jobs = Jobs(self._background, self.target, self.changes)
         audit = Audit(self._background, self.target, application_audit, self.chain, teller.audited)
-        rows = UnfinishedRestores(self._background, 4 * config.intervals.dead)
+        rows = UnfinishedRestores(self._background, config.intervals.dead)
         self.places = Places(self._background, rows, self.replica)
-        self.unfinished = UnfinishedRestores(self.control, 4 * config.intervals.dead)
+        self.unfinished = UnfinishedRestores(self.control, config.intervals.dead)
         self.runner = Runner(
             config,
             replica=self.replica,

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
 import secrets
 import shutil
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,11 +20,11 @@ import pytest
 
 from kleidia_backup import DirectorySettings, backup
 from kleidia_backup.demo.servers.kv import Connection
-from kleidia_backup.demo.servers.processes import start_process
 from kleidia_backup.demo.servers.together import OpenBaoServer, PostgresServer, S3Server, start_servers
 from tests import databases
 from tests.faults.site import PART, PASSWORD, PREFIX, Database, Site, quick_keys
 from tests.faults.site import contents as content_of
+from tests.faults.small_parts import small_parts
 from tests.formats import second_reader
 
 from .commands import Commands, commands
@@ -185,21 +181,8 @@ def running_servers(directory: Path) -> Iterator[Servers]:
     """PostgreSQL, OpenBao, and a moto that takes parts of any size."""
     with start_servers(directory, s3=False, fsync=False) as started:
         databases.login_quickly(started.postgres)
-        moto = start_process(
-            "moto",
-            [sys.executable, "-c", "from moto.server import main; main(['-H', '127.0.0.1', '-p', '0'])"],
-            directory=directory,
-            env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1", "S3_UPLOAD_PART_MIN_SIZE": "1"},
-        )
-        try:
-            listens, log = re.compile(r"Running on (http://[0-9.:]+)"), directory / "moto.log"
-            moto.wait_until(lambda: bool(listens.search(log.read_text(encoding="utf-8"))), threading.Event())
-            found = listens.search(log.read_text(encoding="utf-8"))
-            assert found is not None
-            s3 = S3Server(found.group(1), "AKIATESTTESTTESTTEST", "canary-secret-access-key")
+        with small_parts(directory) as s3:
             yield Servers(started.postgres, started.openbao, s3)
-        finally:
-            moto.stop()
 
 
 @contextmanager

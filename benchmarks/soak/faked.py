@@ -18,7 +18,6 @@ import pytest
 from kleidia_backup.config.service import ScheduleSettings
 from kleidia_backup.config.targets.services import TargetServices
 from kleidia_backup.demo.servers.together import PostgresServer
-from kleidia_backup.pipeline.reports.jobs import BackupReport
 from kleidia_backup.service.targets.several import SeveralTargets
 from kleidia_backup.service.work.runner import Outcome, Runner
 from kleidia_backup.service.work.running import RunningJob
@@ -37,6 +36,10 @@ EVERY = "*/20 * * * *"
 class Hours(Day):  # type: ignore[misc]  # mypy skips the tests where a benchmark imports them
     """As the day, with a backup of every target each twenty minutes."""
 
+    def fails(self, target: str) -> bool:
+        """Each second hour alone."""
+        return bool(super().fails(target) and self.now.hour % 2)
+
     def read(self, control: str, url: str) -> TargetServices:
         """The same targets."""
         made: TargetServices = super().read(control, url)
@@ -51,19 +54,8 @@ async def soak(server: PostgresServer, hours: float) -> list[Sample]:
     day = Hours(start, ("UTC", "UTC"), down)
 
     async def watched(_: Runner, running: RunningJob, __: object) -> Outcome:
-        if day.fails(running.job.target) and day.now.hour % 2:
-            return Outcome(error="The store does not answer.", hint="Wait.")
-        report = BackupReport(
-            name=f"{running.job.target}/archive",
-            backup_type="full",
-            created_at=day.now,
-            size=1,
-            checksum="",
-            sql_bytes=0,
-            secrets=0,
-            seconds={"total": 1.0},
-        )
-        return Outcome(report=report)
+        outcome: Outcome = day.outcome(running.job.target)
+        return outcome
 
     samples: list[Sample] = []
     with new_database(server) as name, receiving() as receiver, pytest.MonkeyPatch.context() as patch:

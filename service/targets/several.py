@@ -96,7 +96,7 @@ class SeveralTargets:
             most=most,
         )
         self._shared = Shared(replica_name(), Control(first.control), background, Changes(), self._queue)
-        rows = UnfinishedRestores(background, 4 * self.config.intervals.dead)
+        rows = UnfinishedRestores(background, self.config.intervals.dead)
         self._places = Places(background, rows, self._shared.replica)
         self._log = structlog.get_logger("kleidia_backup.targets")
         self._stack = AsyncExitStack()

@@ -30,8 +30,6 @@ _MOST_IN_A_LIST = 100
 
 #: htmx's status for: there is nothing more to ask for.
 ENDED = 286
-#: Filters that write amounts.
-_AMOUNTS = ("size", "number", "duration", "load")
 
 
 @cache

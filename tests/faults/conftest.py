@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import secrets
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,33 +17,20 @@ import psycopg
 import pytest
 
 from kleidia_backup.demo.servers.kv import Connection
-from kleidia_backup.demo.servers.processes import start_process
 from kleidia_backup.demo.servers.together import OpenBaoServer, PostgresServer, S3Server
 
 from .. import databases
 from ..archive_format import FORMATS, backup
 from .killable import Killable, killable_process
 from .site import PART, PASSWORD, Database, Site, quick_key, quick_keys
+from .small_parts import small_parts
 
 
 @pytest.fixture(scope="session")
 def small_parts_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A moto that takes parts of any size."""
-    directory = tmp_path_factory.mktemp("moto")
-    process = start_process(
-        "moto",
-        [sys.executable, "-c", "from moto.server import main; main(['-H', '127.0.0.1', '-p', '0'])"],
-        directory=directory,
-        env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1", "S3_UPLOAD_PART_MIN_SIZE": "1"},
-    )
-    try:
-        listens, log = re.compile(r"Running on (http://[0-9.:]+)"), directory / "moto.log"
-        process.wait_until(lambda: bool(listens.search(log.read_text(encoding="utf-8"))), threading.Event())
-        found = listens.search(log.read_text(encoding="utf-8"))
-        assert found is not None
-        yield S3Server(found.group(1), "AKIATESTTESTTESTTEST", "canary-secret-access-key")
-    finally:
-        process.stop()
+    with small_parts(tmp_path_factory.mktemp("moto")) as server:
+        yield server
 
 
 @contextlib.contextmanager

@@ -45,6 +45,22 @@ class Day:
         begin, end = self.down.get(target, (self.now, self.now))
         return begin <= self.now < end
 
+    def outcome(self, target: str) -> Outcome:
+        """What becomes of its backup."""
+        if self.fails(target):
+            return Outcome(error="The store does not answer.", hint="Wait.")
+        report = BackupReport(
+            name=f"{target}/archive",
+            backup_type="full",
+            created_at=self.now,
+            size=1,
+            checksum="",
+            sql_bytes=0,
+            secrets=0,
+            seconds={"total": 1.0},
+        )
+        return Outcome(report=report)
+
     def read(self, control: str, url: str) -> TargetServices:
         """The targets: some with a backup each hour, some with one at half past each hour of the night."""
         vault = VaultSettings(address="http://127.0.0.1:1", auth=TokenAuth("none"), roots=(Root("", "secret"),))
@@ -85,19 +101,7 @@ async def test_each_runs_once_and_is_told_once(
     day = Day(start, zones, down)
 
     async def watched(_: Runner, running: RunningJob, __: object) -> Outcome:
-        if day.fails(running.job.target):
-            return Outcome(error="The store does not answer.", hint="Wait.")
-        report = BackupReport(
-            name=f"{running.job.target}/archive",
-            backup_type="full",
-            created_at=day.now,
-            size=1,
-            checksum="",
-            sql_bytes=0,
-            secrets=0,
-            seconds={"total": 1.0},
-        )
-        return Outcome(report=report)
+        return day.outcome(running.job.target)
 
     monkeypatch.setattr(Runner, "_watched", watched)
     with new_database(postgres_server) as name, receiving() as receiver:

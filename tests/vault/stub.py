@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+import anyio
 from aiohttp import web
 
 from kleidia_backup.demo.servers.together import OpenBaoServer
@@ -67,6 +68,20 @@ class StubVault:
     def fill(self, count: int) -> None:
         """Hold ``count`` secrets ``s/0`` and so on."""
         self.values = {f"s/{n}": (1, json.dumps({"n": n})) for n in range(count)}
+
+    def gathers(self, number: int, part: str) -> None:
+        """Answer no request with ``part`` in its path until so many are under way."""
+        full = anyio.Event()
+
+        async def fault(request: web.Request) -> None:
+            if part not in request.path:
+                return
+            if self.running == number:
+                full.set()
+            with anyio.fail_after(60):
+                await full.wait()
+
+        self.fault = fault
 
     def reads(self) -> list[float]:
         """When each read of a secret arrived."""

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-import anyio
 import pytest
 from aiohttp import web
 
@@ -331,17 +330,7 @@ async def test_what_somebody_makes_in_an_empty_root_is_compared(openbao_server: 
 
 async def test_twenty_secrets_at_a_time(stub: StubVault) -> None:
     """As many requests as workers are under way, and no more."""
-    full = anyio.Event()
-
-    async def fault(request: web.Request) -> None:
-        if "data/x" not in request.path:
-            return
-        if stub.running == 20:
-            full.set()
-        with anyio.fail_after(60):
-            await full.wait()
-
-    stub.fault = fault
+    stub.gathers(20, "data/x")
     await restore(stub, [secret(f"x{n}", {"n": n}) for n in range(200)])
     assert stub.most_running == 20
     assert len(stub.values) == 200

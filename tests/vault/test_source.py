@@ -238,18 +238,8 @@ async def everything(source: VaultSource) -> list[Secret]:
 
 async def test_a_backup_reads_twenty_secrets_at_a_time(stub: StubVault) -> None:
     """As many requests as workers are under way, and no more."""
-    full = anyio.Event()
-
-    async def fault(request: web.Request) -> None:
-        if "/data/" not in request.path:
-            return
-        if stub.running == 20:
-            full.set()
-        with anyio.fail_after(60):
-            await full.wait()
-
+    stub.gathers(20, "/data/")
     stub.fill(200)
-    stub.fault = fault
     found, _ = await backup(stub, Root("", "secret"), adaptive=False)
     assert (stub.most_running, len(found)) == (20, 200)
 

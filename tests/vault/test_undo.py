@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import pytest
-from aiohttp import web
 
 from kleidia_backup.demo.servers.together import KvMount, OpenBaoServer
 from kleidia_backup.formats.secret import Secret
@@ -474,17 +473,8 @@ async def test_twenty_at_a_time(stub: StubVault, restored: Write) -> None:
     vault = settings(stub, adaptive=False)  # as what undoes a restore has it
     journal = await restored(vault, *(f"s/{n}" for n in range(100)))
 
-    full = anyio.Event()
-
-    async def fault(request: web.Request) -> None:
-        if "/s/" not in request.path:
-            return
-        if stub.running == 20:
-            full.set()
-        with anyio.fail_after(60):
-            await full.wait()
-
-    stub.fault, stub.most_running = fault, 0
+    stub.gathers(20, "/s/")
+    stub.most_running = 0
     await undo(vault, journal, workers=20)
     assert stub.most_running == 20
     journal.remove()

@@ -12,7 +12,6 @@ from ...errors import DamagedArchive
 if TYPE_CHECKING:
     from .pairs import SigningKey
 
-SIGNATURE_SIZE = 64
 _CONTEXT = b"kleidia-backup/v2 signature\n"
 
 

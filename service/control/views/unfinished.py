@@ -34,9 +34,9 @@ class UnfinishedRow:
 class UnfinishedRestores:
     """The rows of all targets. Every method raises what ``Control.connection`` raises, or psycopg's errors with one."""
 
-    def __init__(self, control: Control, lost: float) -> None:
-        """``lost``: seconds after which a directory that no replica has seen counts as gone."""
-        self._control, self._lost = control, lost
+    def __init__(self, control: Control, dead: float) -> None:
+        """``dead``: seconds after which a silent replica counts as dead; four of it, and its directory as gone."""
+        self._control, self._lost = control, 4 * dead
 
     async def of(self, target: str, connection: Connection | None = None) -> list[UnfinishedRow]:
         """Those of a target whose job has ended, the one that was seen last first."""
