@@ -74,6 +74,8 @@ async def test_every_replica_tells_of_it_and_the_right_one_undoes_it(
     service_settings: ServiceSettings, kv: KvMount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The replica was killed: another one says where its journal is; pressed there, Undo runs where the journal is."""
+    # Soon dead, for whoever waits for a job waits half a minute.
+    service_settings = replace(service_settings, intervals=replace(service_settings.intervals, dead=5))
     killed = await _killed(service_settings, kv)
     monkeypatch.setattr("kleidia_backup.stages.vault.undo.undo.LATE_ARRIVAL", 0.2)
     async with Service(replace(service_settings, state=tmp_path / "another")) as other, admin_of(other) as api:
