@@ -132,6 +132,7 @@ class SqlCutter:
         self._gap: bytes | None = None  # the blanks since a string, which a quote may continue
         self._string = b""  # what ended that string
         self._line_start = False  # of the rows
+        self._row_open = False  # the line before ended in the middle of a value: what ends the rows ends that row
         self._line_end = False  # the rows begin behind the line of their COPY
         # Of the data that is being cut, if they were asked for: where the last line begins that looks like an end of
         # rows, where it may be cut at last outside literals, and how many backslashes end it.
@@ -170,7 +171,7 @@ class SqlCutter:
         """Rows that are known to be nothing else, in the place of their text. Raises ``Unfit`` where none may stand."""
         if not self.copying or self._line_end or self._rest:
             raise Unfit("rows without a COPY")
-        self._line_start = rows.ends_row
+        self._line_start, self._row_open = rows.ends_row, False
         yield rows
 
     def finish(self) -> Iterator[Piece]:
@@ -333,20 +334,21 @@ class SqlCutter:
     def _rows(self, data: bytes, at: int, limit: int) -> tuple[Piece, int]:
         if self._line_end:
             end = data.find(b"\n", at, limit) + 1 or limit
-            self._line_end, self._line_start = False, True
+            self._line_end, self._line_start, self._row_open = False, True, False
             return Rows(data[at:end], behind=True), end
         end = at
         if self._line_start and data.startswith(b"\\.", at):
             end = data.find(b"\n", at, limit) + 1 or limit
             if _ROWS_END.match(data, at, end):
                 self.copying = False
-                return Rows(data[at:end], last=True), end
+                return Rows(data[at:end], last=True, counted=1 if self._row_open else None), end
             end -= 1  # another row, of a format that does not double a backslash
         if self._dot is None:
             self._dot = data.rfind(b"\n\\.")  # twice as fast as find, and most chunks hold none
         end = (data.find(b"\n\\.", end, limit) + 1 if self._dot >= end else 0) or limit
         self._line_start = data[end - 1] == 0x0A
-        return Rows(data[at:end]), end
+        self._row_open = not (rows := Rows(data[at:end])).ends_row
+        return rows, end
 
     def _meta(self, data: bytes, at: int, limit: int) -> tuple[Piece, int]:
         if self._held:

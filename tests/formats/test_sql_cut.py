@@ -231,3 +231,14 @@ def test_a_row_is_not_cut_behind_the_backslash_of_an_end_of_line() -> None:
         long = b"x" * (HEAD + 1) + b"\\" * slashes
         found = statements(b"COPY t FROM stdin;\n", long, b"\ny\n", b"\\.\n")
         assert found == [b"COPY t FROM stdin;", b"<%d>" % (1 if slashes % 2 else 2)]
+
+
+@pytest.mark.parametrize("step", [1, 7, 4096])
+def test_the_end_of_rows_ends_a_row_that_its_line_did_not_end(step: int) -> None:
+    """A backslash before its end of line: the server ends that row with the line that ends all rows."""
+    text = (
+        b"COPY t FROM stdin;\n1\ta\\\n\\.\nSELECT 1;\n"  # one backslash: the value goes on
+        b"COPY t FROM stdin;\n1\ta\\\\\n\\.\n"  # two of them are a backslash in the value
+    )
+    found = statements(*(text[at : at + step] for at in range(0, len(text), step)))
+    assert found == [b"COPY t FROM stdin;", b"<1>", b"SELECT 1;", b"COPY t FROM stdin;", b"<1>"]

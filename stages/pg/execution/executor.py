@@ -89,6 +89,7 @@ class Executor(SqlReader):
     def _piece(self, piece: Piece, *, wanted: bool) -> None:
         if isinstance(piece, Rows):
             if piece.last:
+                self._sent += piece.count if wanted else 0
                 self._end_rows()
             elif wanted:
                 self._wire.rows(piece.data, self._copy)

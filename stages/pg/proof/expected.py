@@ -72,9 +72,10 @@ class Expected(SqlSurvey):
     def _piece(self, piece: Piece, *, wanted: bool) -> None:
         super()._piece(piece, wanted=wanted)
         if isinstance(piece, Rows):
-            if self._copied is not None and not (piece.last or piece.behind):
-                self._copied.digest.update(piece.data)
+            if self._copied is not None:
                 self._copied.rows += piece.count
+                if not (piece.last or piece.behind):
+                    self._copied.digest.update(piece.data)
         elif isinstance(piece, Sql) and piece.first:
             self._expect(bare(piece.data), whole=piece.last)
 
