@@ -47,7 +47,7 @@ def _session(settings: VaultSettings) -> aiohttp.ClientSession:
     )
 
 
-async def _read(settings: VaultSettings) -> tuple[float, int]:
+async def _read(settings: VaultSettings, listing: str) -> tuple[float, int]:
     """LIST and GET everything below the roots; seconds and requests."""
     requests = 0
     async with _session(settings) as session:
@@ -60,7 +60,7 @@ async def _read(settings: VaultSettings) -> tuple[float, int]:
                 return await response.read()
 
         async def names(mount: str, folder: str) -> list[str]:
-            return _names(await get(f"{settings.address}/v1/{mount}/metadata/{folder}?list=true")).data.keys
+            return _names(await get(f"{settings.address}/v1/{mount}/{listing}/{folder}?list=true")).data.keys
 
         async def work(mount: str, folder: str, found: Iterator[str]) -> None:
             for name in found:
@@ -77,9 +77,12 @@ async def _read(settings: VaultSettings) -> tuple[float, int]:
         return perf_counter() - started, requests
 
 
-def read_vault(settings: VaultSettings) -> tuple[float, int]:
-    """As the source of a backup reads it: seconds and requests."""
-    return asyncio.run(_read(settings))
+def read_vault(settings: VaultSettings, listing: str = "metadata") -> tuple[float, int]:
+    """As the source of a backup reads it: seconds and requests.
+
+    Format V2, which holds the keys' own metadata, lists ``detailed-metadata``.
+    """
+    return asyncio.run(_read(settings, listing))
 
 
 async def _ask(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]], *, write: bool) -> float:

@@ -24,7 +24,7 @@ _SHORT = (
     "the full one."
 )
 #: Figures of a line that are not a reference's seconds.
-_NO_TIMES = {"value", "ours", "rate", "bare_reads_to_writes", "median", "function", "several_bare"}
+_NO_TIMES = {"value", "ours", "rate", "bare_reads_to_writes", "median", "function", "detailed", "several_bare"}
 BEGIN, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->\n"
 
 

@@ -22,7 +22,7 @@ from .system import Sizes, System, placed, secret_bodies
 pytestmark = pytest.mark.timeout(1800)
 
 
-def test_backup(measure: Measure, system: System, sizes: Sizes, *, short: bool) -> None:
+def test_backup(measure: Measure, system: System, sizes: Sizes) -> None:
     """Both servers, against pg_dump alone and then a bare loop over the vault."""
     database, vault = system.database(sizes.keys, sizes.audit_rows), system.vault(sizes.keys)
 
@@ -35,22 +35,24 @@ def test_backup(measure: Measure, system: System, sizes: Sizes, *, short: bool) 
 
     made: BackupReport = measure.race(
         ours,
-        rounds=2 if short else 1,
+        rounds=2,
         pg_dump=lambda: bare.pg_dump(database),
         loop=lambda: bare.read_vault(vault)[0],
+        detailed=lambda: bare.read_vault(vault, "detailed-metadata")[0],
         v2=lambda: command.timed(source, "backup", "--format", "v2")[0],
         function=lambda: reports.append(ours(format="v2")),
     )
     assert made.secrets == reports[-1].secrets == len(secret_bodies(sizes.keys))
     measure.line("backup_50000", measure.best(), sql_bytes=made.sql_bytes, secrets=made.secrets)
     measure.ratio("backup_sum", "pg_dump", "loop")
-    measure.ratio("backup_sum_v2", "pg_dump", "loop", ours="v2", function=measure.best("function"))
+    figures = {"function": measure.best("function"), "detailed": measure.best("detailed")}
+    measure.ratio("backup_sum_v2", "pg_dump", "loop", ours="v2", **figures)
     measure.stages(made)
     measure.stages(*reports[-1:])
     measure.judge()
 
 
-def test_restore(measure: Measure, system: System, sizes: Sizes, tmp_path: Path, *, short: bool) -> None:
+def test_restore(measure: Measure, system: System, sizes: Sizes, tmp_path: Path) -> None:
     """Both into empty ones, against psql alone and then a bare loop of writes."""
     database, vault, bodies = (
         system.database(sizes.keys, sizes.audit_rows),
@@ -84,7 +86,7 @@ def test_restore(measure: Measure, system: System, sizes: Sizes, tmp_path: Path,
         back: RestoreReport = measure.race(
             ours,
             prepare=lambda: (empty(), system.empty_vault()),
-            rounds=2 if short else 1,
+            rounds=2,
             psql=lambda: timed(partial(bare.psql, empty(), plain)),
             loop=loop,
             v2=v2,

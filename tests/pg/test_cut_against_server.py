@@ -38,12 +38,15 @@ from kleidia_backup.stages.pg.survey import SqlFacts
 
 from .sql_texts import TABLES, Text, soups, texts
 
+#: Whether the thorough tests take all their rounds, and not every second one, for which CI has the time.
+_ALL = os.environ.get("KLEIDIA_TEST_ALL_CASES")
 #: Seconds for which each thorough test looks for texts that nobody has tried, instead of the same ones each time.
 SEARCH = float(os.environ.get("KLEIDIA_TEST_FUZZ_SECONDS", "0"))
 
 
 def rounds_of(short: int, long: int) -> pytest.MarkDecorator:
     """Rounds of 40 texts: with every change, and in the thorough set."""
+    long = long if _ALL else long // 2
     marks = [pytest.mark.thorough, pytest.mark.timeout(SEARCH + 900)]
     return pytest.mark.parametrize(
         ("rounds", "search"),
