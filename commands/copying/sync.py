@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...pipeline.copies.sync import by_full_names, sync_copies
 from ...pipeline.reports import words
 from ...stages.errors import ConfigurationError, KleidiaError
 from ..console import tables
@@ -26,6 +25,8 @@ def copies(invocation: Invocation) -> int:
         raise ConfigurationError(
             "No copies are configured.", hint="Write [[copies]] for each store that gets one; see docs/copies.md."
         )
+    from ...pipeline.copies.sync import by_full_names, sync_copies
+
     dry_run = given.dry_run or given.action is None
     reports: list[CopyReport] = invocation.job(
         lambda on_progress: sync_copies(
@@ -59,6 +60,8 @@ def copy_new(invocation: Invocation, name: str) -> list[CopyReport]:
         copies, store = invocation.copies, invocation.present_store
         if not copies:
             return []
+        from ...pipeline.copies.sync import sync_copies  # few have any, and every backup comes here
+
         reports: list[CopyReport] = invocation.job(
             lambda on_progress: sync_copies(
                 store,
