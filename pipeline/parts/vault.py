@@ -127,7 +127,7 @@ class VaultRestore(RestorePart["Secret"]):
 
     def __init__(self, settings: VaultSettings, request: RestoreRequest) -> None:
         self._settings = replace(settings, adaptive=False)  # who restores has nobody to wait for
-        self._prune, self._state = request.prune, request.state
+        self._prune, self._state, self._chosen = request.prune, request.state, bool(request.secrets)
         self._known = PathSet()  # the archive's paths, for a prune
         self._seen: set[str] = set()  # the prefixes of the roots of which the archive has secrets
         self._pruned = pruning.Pruned()
@@ -176,6 +176,7 @@ class VaultRestore(RestorePart["Secret"]):
             journal=self._journal,
             own=self._settings.own,
             back=self._back,
+            total=0 if self._chosen else verified.secrets,
         )
 
     def progress(self) -> dict[str, int]:

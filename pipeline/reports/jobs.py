@@ -25,7 +25,8 @@ class Amounts:
     """How far a job is: bytes of SQL, secrets, bytes of the archive, each with its total where it is known.
 
     ``sql_total`` of a backup is the database's size on disk, an upper estimate, until pg_dump ended; then it is exact,
-    as that of a restore is.
+    as that of a restore is. ``vault_lets_pass`` is the requests a second that the vault lets pass, while it refuses
+    more by a rate limit (429).
     """
 
     seconds: float = 0
@@ -35,6 +36,7 @@ class Amounts:
     secrets_total: int | None = None
     archive_bytes: int = 0
     archive_total: int | None = None
+    vault_lets_pass: float | None = None
 
     @classmethod
     def of(cls, report: BackupReport | RestoreReport | VerifyReport) -> Amounts:

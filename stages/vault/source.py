@@ -105,6 +105,16 @@ class VaultSource:
 
     async def __call__(self, out: Outlet[Secret]) -> None:
         """Walk every root."""
+        with self._client.expected(self._left):
+            await self._walk(out)
+        self.report.behind = await may_be_behind(self._client)
+        await self._check_unreadable()
+
+    def _left(self) -> int:
+        """What is listed and not read yet."""
+        return sum(max(0, folder.names.left - len(folder.done)) for folder in self._folders)
+
+    async def _walk(self, out: Outlet[Secret]) -> None:
         for root in self._roots:
             seen = self.report.seen
             await self._list(root, root.folder, out, top=True)
@@ -114,8 +124,6 @@ class VaultSource:
             if seen == self.report.seen:
                 await self._check_folder(root)
                 self.report.empty_roots.append(str(root))
-        self.report.behind = await may_be_behind(self._client)
-        await self._check_unreadable()
 
     async def _check_folder(self, root: Root) -> None:
         """Refuse a root that holds nothing because it is a secret: the archive would lack just that."""

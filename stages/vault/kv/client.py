@@ -29,6 +29,9 @@ from .transport import LIST, LIST_LIMIT, Call, Transport
 from .troubles import IS_VERSIONED, MOVED_ON, NO_MOUNT, Answer, final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from .settings import VaultSettings
 
 #: Largest value, in bytes, that every worker may hold at once; larger ones are read one at a time.
@@ -108,6 +111,13 @@ class VaultClient:
     def consistent(self) -> bool:
         """Whether no answer can be older than what the active server of a cluster holds (OpenBao 2.7 and newer)."""
         return self._transport.consistent
+
+    def expected(self, left: Callable[[], int]) -> AbstractContextManager[None]:
+        """Meanwhile ``left`` says how many requests are still to be made, at least.
+
+        Where a rate limit lets so few pass that the job cannot end in its time, requests raise ``JobTimeout``.
+        """
+        return self._transport.backoff.expected(left)
 
     # One request ----------------------------------------------------------------------------------------------
 
