@@ -15,6 +15,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("it must be a whole number, 0 or more")
+    return int(text)
+
+
 def most(text: str) -> int:
     """A whole number from 1 to 1000."""
     if (number := positive(text)) > 1000:

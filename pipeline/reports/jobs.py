@@ -90,7 +90,8 @@ class BackupReport:
     ``own_secrets`` names what the product itself needs and no archive holds (a folder ends with a slash).
     ``incremental`` says what an incremental read of the vault took and read, and why; None where none was asked for.
     ``without_rows`` names the tables whose rows were left out: those that a restore preserves. ``left_out`` names what
-    the database has and the archive lacks; a warning says of each why, and what to do.
+    the database has and the archive lacks; a warning says of each why, and what to do. ``aborted_uploads`` names the
+    archives whose uploads earlier runs had left unfinished, and which this one aborted.
     """
 
     name: str
@@ -108,6 +109,7 @@ class BackupReport:
     incremental: Incremental | None = None
     without_rows: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    aborted_uploads: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     load: Load = NO_LOAD
