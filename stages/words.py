@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: What the servers that a job waits for are called.
 STORE, DATABASE, VAULT = "the store", "PostgreSQL", "the vault"
 #: In what rates are told: the seconds, and their name.
@@ -16,6 +18,11 @@ def count(number: int, noun: str) -> str:
 def one_or_more(number: int, one: str, more: str) -> str:
     """The word for one thing, or that for any other number of them: ``was`` or ``were``."""
     return one if number == 1 else more
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Some things, one after the other: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def span(seconds: float) -> str:
