@@ -47,7 +47,7 @@ class Resumable(Protocol):
     async def unfinished(self) -> frozenset[str]:
         """The names of what is being uploaded under the prefix, or was when it broke off."""
 
-    async def uploads(self, *, sizes: bool = True) -> list[UnfinishedUpload]:
+    async def uploads(self, *, sizes: bool = True) -> tuple[UnfinishedUpload, ...]:
         """All of them, those of other programs under the prefix too; a request for each more with ``sizes``.
 
         Raises the ``StoreError`` tree: ``StoreForbidden`` where the key may not list them.

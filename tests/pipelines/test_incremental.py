@@ -16,6 +16,7 @@ import pytest
 from kleidia_backup import BackupReport, DirectorySettings, Keys, Root, SigningKey, TokenAuth, VaultSettings, backup
 from kleidia_backup.demo.servers.kv import KvMount, OpenBaoServer
 from kleidia_backup.demo.servers.openbao import start_openbao
+from kleidia_backup.pipeline.archives.listing import newest
 from kleidia_backup.pipeline.archives.opening import open_archive
 from kleidia_backup.pipeline.archives.v2 import OpenV2
 from kleidia_backup.pipeline.incremental import look_back
@@ -23,6 +24,7 @@ from kleidia_backup.stages.errors import DamagedArchive
 from kleidia_backup.stages.vault import surroundings
 from kleidia_backup.stages.vault.incremental import earlier
 from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.identity import identity_of
 from kleidia_backup.stages.vault.kv.transport import Call, Transport
 
 pytestmark = pytest.mark.anyio
@@ -160,13 +162,14 @@ async def test_only_signed_archives_are_taken_from_by_who_signs(shelf: Shelf, kv
     """Nothing of an archive that nobody signed, or a stranger; of one's own afterwards."""
     kv.put("a", {"n": 1})
     await shelf.back_up()
-    keys, others = Keys(signing_key=SigningKey.generate()), Keys(signing_key=SigningKey.generate())
+    own, other = SigningKey.generate(), SigningKey.generate()
+    keys, others = Keys(signing_key=own), Keys(signing_key=other)
     made = await shelf.back_up(keys=keys)
     assert counts(made) == (0, 1, ["signer"])
     assert any("not signed by a key that is trusted" in each for each in made.warnings)
     assert counts(await shelf.back_up(keys=keys)) == (1, 0, [])
     assert counts(await shelf.back_up(keys=others)) == (0, 1, ["signer"])
-    trusting = Keys(signing_key=keys.signing_key, trusted_signers=(others.signing_key.public,))
+    trusting = Keys(signing_key=own, trusted_signers=(other.public,))
     assert counts(await shelf.back_up(keys=trusting)) == (1, 0, [])
 
 
@@ -174,10 +177,9 @@ async def test_an_archive_that_goes_meanwhile(shelf: Shelf, kv: KvMount, monkeyp
     """Between the listing and its opening: everything is read, and a warning says so."""
     kv.put("a", {"n": 1})
     first = await shelf.back_up()
-    listed = look_back.newest
 
     async def then_gone(*given: Any) -> str:
-        name = await listed(*given)
+        name = await newest(*given)
         (shelf.store.path / name).unlink()
         return name
 
@@ -202,10 +204,9 @@ async def test_a_program_of_another_version(shelf: Shelf, kv: KvMount, monkeypat
     """It may write the same value in another way."""
     kv.put("a", {"n": 1})
     await shelf.back_up()
-    asked_before = surroundings.identity_of
 
     async def upgraded(client: VaultClient) -> tuple[str, str]:
-        return (await asked_before(client))[0], "99.0.0"
+        return (await identity_of(client))[0], "99.0.0"
 
     monkeypatch.setattr(surroundings, "identity_of", upgraded)
     assert counts(await shelf.back_up()) == (0, 1, ["other_version"])
@@ -281,7 +282,7 @@ async def test_a_chunk_that_is_damaged_is_noticed_while_secrets_are_taken(
 
     async def damaged(self: OpenV2, number: int) -> Any:
         if self.index.entries[number].k == "kv":
-            raise DamagedArchive("A chunk is damaged.", hint="", layer="chunk")
+            raise DamagedArchive("chunk", "A chunk is damaged.")
         return await opened(self, number)
 
     monkeypatch.setattr(OpenV2, "secrets_of", damaged)

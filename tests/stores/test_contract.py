@@ -329,7 +329,7 @@ async def test_stale_uploads_are_aborted(store: ObjectStore, case: Case) -> None
 async def test_unfinished_uploads_are_told(store: ObjectStore, case: Case) -> None:
     """By name, with the bytes that are there and when they began; none when they ended."""
     assert isinstance(store, Resumable)
-    assert await store.uploads() == []
+    assert await store.uploads() == ()
     before = datetime.now(UTC) - timedelta(minutes=5)
     begun = await store.create(NAME, part_size=case.part_size)
     for number in (1, 2):
@@ -341,7 +341,7 @@ async def test_unfinished_uploads_are_told(store: ObjectStore, case: Case) -> No
     (unsized,) = await store.uploads(sizes=False)
     assert (unsized.name, unsized.id) == (found.name, found.id)
     await begun.abort()
-    assert await store.uploads() == []
+    assert await store.uploads() == ()
 
 
 async def test_a_store_can_be_entered_again(case: Case) -> None:

@@ -147,7 +147,7 @@ class DirectoryStore:
         """As in ``base.ObjectStore``: there is no such thing here."""
         raise ConfigurationError("A directory has no URLs.", hint="Use the command download instead.")
 
-    async def uploads(self, *, sizes: bool = True) -> list[UnfinishedUpload]:
+    async def uploads(self, *, sizes: bool = True) -> tuple[UnfinishedUpload, ...]:
         """As in ``resuming.Resumable``; ``began`` is the time of the last write, and a size costs nothing."""
         del sizes
         return await in_thread(self._uploads)
@@ -174,13 +174,13 @@ class DirectoryStore:
     def _unfinished(self) -> frozenset[str]:
         return frozenset(found for name, _ in walk(self._root, self._prefix) if (found := intended(name)))
 
-    def _uploads(self) -> list[UnfinishedUpload]:
+    def _uploads(self) -> tuple[UnfinishedUpload, ...]:
         found = ((name, about, intended(name)) for name, about in walk(self._root, self._prefix))
-        return [
+        return tuple(
             UnfinishedUpload(original, datetime.fromtimestamp(about.st_mtime, UTC), about.st_size, name)
             for name, about, original in found
             if original
-        ]
+        )
 
     def _put(self, name: str, data: bytearray) -> ObjectInfo:
         upload = self._begin(name, max(len(data), 1))

@@ -95,9 +95,9 @@ class S3Store:
         """As in ``resuming.Resumable``."""
         return await resume.names(self._bucket, self.prefix)
 
-    async def uploads(self, *, sizes: bool = True) -> list[UnfinishedUpload]:
+    async def uploads(self, *, sizes: bool = True) -> tuple[UnfinishedUpload, ...]:
         """As in ``resuming.Resumable``."""
-        return await resume.uploads(self._bucket, self.prefix, sizes=sizes)
+        return tuple(await resume.uploads(self._bucket, self.prefix, sizes=sizes))
 
     async def put(self, name: str, data: bytearray) -> ObjectInfo:
         """As in ``base.ObjectStore``."""
