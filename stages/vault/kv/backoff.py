@@ -222,11 +222,12 @@ class SharedBackoff:
         if left <= 0 or trouble.retry_after > left:
             raise GaveUp(trouble, alone=False, after=self.patience if trouble.limited else self.budget)
         pause, first = trouble.retry_after, round_ == self.rounds  # the others of this round only echo it
+        tried = trouble.limited and self._trying  # by the one that tries, which says nothing new
         until = self._refused(now, trouble, first) if trouble.limited and (first or self._trying) else None
         if first:
             self.rounds += 1
             self._level += 1
-            self._window = max(1.0, self._window / 2)
+            self._window = self._window if tried else max(1.0, self._window / 2)
             self._adjust()
             if until is None:
                 until = pause + random.uniform(0, min(self._cap, self._base * 2 ** min(self._level, 16)))  # noqa: S311
