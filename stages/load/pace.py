@@ -26,13 +26,53 @@ PASSES, SECONDS = 200, 10.0
 LIFTED = 8.0
 #: Seconds between two tries while nothing passes, where the server says that it takes less than one more: first, most.
 _SOON, _LATER = 0.1, 0.2
+#: By which share of a block the pauses grow, while no rate is known.
+_GROWTH = 0.3
 #: Requests, or seconds, in which a much lower rate is believed.
 _PASSED, _LONG = 10, 1.0
+#: Requests at the rate of the last refusal that take at least as long as ``SECONDS`` there.
+_FEW = 10
 #: Where no more than these pass between two refusals, the rate is much too high.
 _AT_ONCE = 2
-#: Seconds over which a rate is measured, at least; twice the last block where that was longer.
-_SPAN = 2.0
+#: Times that are remembered, at most, and the seconds of each at first.
+_TIMES, _WIDTH = 128, 0.02
+#: Seconds before a turn in which it may be taken.
+_AHEAD = 0.5
 _INSTANT = 1e-3
+
+
+@dataclass(slots=True)
+class History:
+    """How many requests passed in which times, since ``began``: short times at first, and longer ones when it grows."""
+
+    began: float = 0.0
+    count: int = 0
+    _times: list[list[float]] = field(default_factory=list)  # when each began, and how many passed in it
+    _width: float = _WIDTH
+
+    def add(self, now: float) -> None:
+        """One passed."""
+        self.count += 1
+        if self._times and now - self._times[-1][0] < self._width:
+            self._times[-1][1] += 1
+            return
+        self._times.append([now, 1])
+        if len(self._times) > _TIMES:
+            pairs = zip(self._times[::2], [*self._times[1::2], [0.0, 0]], strict=False)
+            self._times = [[begun, number + more] for (begun, number), (_, more) in pairs]
+            self._width *= 2
+
+    def rate(self, until: float, block: float) -> float:
+        """The requests a second that passed in some time until a block began, and the seconds of the block.
+
+        In that time for which it is highest: a limit lets so many pass in any of its intervals, and before it may have
+        been a time in which nothing was sent.
+        """
+        highest = number = 0.0
+        for begun, more in reversed(self._times):
+            number += more
+            highest = max(highest, number / (max(until - begun, 0.0) + block))
+        return highest or 1 / (max(until - self.began, 0.0) + block)
 
 
 @dataclass(slots=True)
@@ -46,24 +86,26 @@ class Pace:
     _plateau: float = 0.0  # the rate at which it was refused last
     _began: float = 0.0  # when the last block ended, or the first request was answered
     _passed: int = 0  # how many passed since then
-    # By what passed in the present and the last of such times the rate is measured: when they began, and how many did.
-    _times: tuple[float, float] = (0.0, 0.0)
-    _counts: tuple[int, int] = (0, 0)
+    _history: History = field(default_factory=History)
     _block: float = 0.0  # when the present block began: nothing passes; 0 outside of one
     _tries: int = 0  # in it
     _earliest: float = 0.0  # when it ends, at the earliest and at the latest, by what is known
     _latest: float = math.inf
-    _span: float = _SPAN
+    _unit: float = SECONDS
 
-    def take(self, now: float) -> float:
-        """The seconds to wait before a request is sent. Not to be asked while nothing passes."""
+    def take(self, now: float) -> tuple[float, bool]:
+        """The seconds to wait, and whether a request may be sent then; else ask again. Not while nothing passes.
+
+        Nobody has a turn long before it comes, for the rate may change.
+        """
+        if self.rate:
+            self._grow(now)
         if not self.rate:
-            return 0.0
-        self._grow(now)
-        if not self.rate:
-            return 0.0
+            return 0.0, True
         self._bucket.rate = self.rate
-        return self._bucket.take(1, now)
+        if self._bucket.due(1, now) > _AHEAD:
+            return _AHEAD / 2, False
+        return self._bucket.take(1, now), True
 
     def passed(self, now: float, *, current: bool) -> None:
         """A request was not refused; ``current``: it was sent after the last refusal."""
@@ -71,12 +113,10 @@ class Pace:
         if self._block and current:
             self._resume(now)
         self._passed += 1
-        if now - self._times[1] > self._span:
-            self._times, self._counts = (self._times[1], now), (self._counts[1], 0)
-        self._counts = self._counts[0], self._counts[1] + 1
+        self._history.add(now)
 
     def refused(self, now: float, asked: float | None, *, again: bool = False) -> float | None:
-        """A request was refused; the seconds until the next try, None where nothing is known of them.
+        """A request was refused; the seconds until the next try, None where another one has said so.
 
         ``asked`` are those that the server asked for, in whole seconds and rounded down. ``again``: it was sent before
         the last refusal.
@@ -91,44 +131,47 @@ class Pace:
             self._latest = min(self._latest, now + asked + 1)
         if asked:
             return asked
-        if again or (asked is None and not self.rate):
+        if again:
             return None
-        first = min(_SOON, 1 / self.rate) if self.rate else _SOON
-        pause = first * (2.0 if asked is None else 1.5) ** min(self._tries, 64)
+        if not self.rate:  # so that the end of the block, and with it the rate, is known to a third
+            pause = _SOON + _GROWTH * (now - self._block)
+        else:
+            pause = min(_SOON, 1 / self.rate) * 2.0 ** min(self._tries, 64)
         self._tries += 1
         return pause if asked is None else min(pause, _LATER)
 
     def _begin(self, now: float) -> None:
         if not self._began:
-            self._began, self._times, self._counts = now, (now, now), (0, 0)
+            self._began, self._history = now, History(now)
 
     def lets_pass(self, now: float, pause: float) -> float:
         """The requests a second that pass, as far as it is known, when none will for the next ``pause`` seconds."""
         if self.rate:
             return max(self.rate, self._plateau)
-        return sum(self._counts) / max(now + pause - self._times[0], _INSTANT) if self._began else 0.0
+        return self._history.rate(self._block, max(now + pause - self._block, _INSTANT)) if self._block else 0.0
 
     def _resume(self, now: float) -> None:
         """The block is over: what passed did so in the time until now, or until the moment at which it ended."""
-        earliest = min(now, self._earliest) - self._times[0]
-        latest = min(now, max(self._earliest, self._latest)) - self._times[0]
-        count = sum(self._counts)
-        measured = max(1, count) / math.sqrt(max(earliest, _INSTANT) * max(latest, _INSTANT))
-        believed = count >= _PASSED or latest >= _LONG
+        earliest = min(now, self._earliest) - self._block
+        latest = min(now, max(self._earliest, self._latest)) - self._block
+        # Where no rate is known, rather one that is too high: that is found out at once.
+        block = max(earliest, latest / (1 + _GROWTH)) if not self.rate else math.sqrt(max(earliest, _INSTANT) * latest)
+        measured = self._history.rate(self._block, max(block, _INSTANT))
+        believed = self._history.count >= _PASSED or now - self._history.began >= _LONG
         if not self.rate or (believed and measured < 0.9 * self.rate):
             self._plateau = measured
         else:
             self._plateau = max(self.rate / 2, measured) if self._passed <= _AT_ONCE else self.rate
         if believed:
-            self._times, self._counts = (now, now), (0, 0)
-        self._span = max(_SPAN, 2 * (now - self._block))
+            self._history = History(now)
+        self._unit = max(SECONDS, 2 * (now - self._block), _FEW / self._plateau)
         self._began, self._passed, self._block = now, 0, 0.0
         self.rate = self._plateau * (1 - DROP)
         self._bucket = TokenBucket(self.rate, 1.0)
         self._bucket.take(1, now)  # the one that has just passed
 
     def _grow(self, now: float) -> None:
-        way = max(self._passed / PASSES, (now - self._began) / max(SECONDS, self._span))
+        way = max(self._passed / PASSES, (now - self._began) / self._unit)
         self.rate = self._plateau * (1 + DROP * (way - 1) ** 3)
         if self.rate > LIFTED * self._plateau:
             self.rate, self.since = 0.0, 0.0

@@ -76,7 +76,8 @@ class Trial:
                 at(max(now, closed), "send", rounds)
             elif not trying:
                 for _ in range(waiting):
-                    at(now + pace.take(now), "take", rounds)
+                    pause, mine = pace.take(now)
+                    at(now + pause, "take", rounds if mine else -1)
                 waiting = 0
             now, _, what, round_, said = heapq.heappop(events)
             if what == "take":
@@ -100,7 +101,7 @@ class Trial:
                 first = round_ == rounds
                 if first or trying:
                     pause = pace.refused(now, said if self.told else None, again=not first)
-                    chosen = chance.uniform(0, 0.5) + (said or 0) if pause is None or said else pause
+                    chosen = chance.uniform(0, 0.5) + (said or 0) if said else pause or 0.0
                     closed = now + chosen if first else closed
                     rounds, trying = rounds + first, True
 
@@ -181,7 +182,7 @@ def test_whatever_happens_the_rate_is_one(steps: list[tuple[float, str, float | 
             pace.passed(now, current=what == "passed")
             blocked = blocked and what != "passed"
         elif what == "take" and not blocked:
-            assert 0 <= pace.take(now) < float("inf")
+            assert 0 <= pace.take(now)[0] <= 0.5
         elif what == "refused" or (what == "again" and blocked):
             pause = pace.refused(now, asked, again=what == "again")
             blocked = True

@@ -156,7 +156,7 @@ async def test_an_empty_root_is_refused_where_that_is_asked_for(
 ) -> None:
     """Unless the root says that it may be empty; a wrong version of KV is named as the reason."""
     kv = kv_mount(1)
-    kv.put("x", {})
+    kv.put("x", {"n": 1})
 
     async def taken(root: Root) -> int:
         async with VaultClient(settings(openbao_server, root)) as client:

@@ -34,7 +34,7 @@ Kind: TypeAlias = Literal["busy", "error", "sealed", "standby", "unreachable"]
 #: Attempts at one request while others succeed; then it is the request, not the server.
 ATTEMPTS = 5
 #: Seconds in which all workers begin, one after the other: so that few are refused where a rate limit lets few pass.
-RAMP = 0.05
+RAMP = 0.1
 #: Seconds whose share of ``max_rate`` may pass at once.
 BURST = 0.1
 
@@ -184,10 +184,12 @@ class SharedBackoff:
             if self._pace.since:
                 self._in_time.check(self._pace, monotonic())
             round_, trying = self.rounds, self._trying
-            if not trying and (pause := self._pace.take(monotonic())) > 0:
-                await anyio.sleep(pause)
-                if self.rounds != round_:
-                    continue  # it was closed meanwhile: the rate is another one
+            if not trying:
+                pause, mine = self._pace.take(monotonic())
+                if pause > 0:
+                    await anyio.sleep(pause)
+                if not mine or self.rounds != round_:
+                    continue  # or it was closed meanwhile: the rate is another one
             while self.under_way >= self._most and (pause := self._more_at - monotonic()) > 0:  # noqa: ASYNC110
                 await anyio.sleep(pause)
             try:
