@@ -336,7 +336,8 @@ async def test_unfinished_uploads_are_told(store: ObjectStore, case: Case) -> No
         await begun.put_part(number, bytearray(sample(case.part_size)))
     (found,) = await store.uploads()
     assert (found.name, found.size) == (NAME, 2 * case.part_size)
-    assert before <= found.began <= datetime.now(UTC) + timedelta(minutes=5)
+    assert found.began <= datetime.now(UTC) + timedelta(minutes=5)
+    assert found.began >= before or case.id == "moto"  # where every upload began in 2010
     assert found.id
     (unsized,) = await store.uploads(sizes=False)
     assert (unsized.name, unsized.id) == (found.name, found.id)
