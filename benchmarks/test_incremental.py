@@ -25,7 +25,7 @@ KEYS = Keys(
     recipients=(PRIVATE.public,), signing_key=SigningKey.generate(), password_slot=False, private_keys=(PRIVATE,)
 )
 #: Secrets in a folder each, and in folders of a thousand; in the full form and in the short one.
-LEAVES, IN_FOLDERS, FOLDER = (50_000, 1_000), (50_000, 10_000), 1000
+LEAVES, IN_FOLDERS, FOLDER = (50_000, 1_000), (50_000, 5_000), 1000
 
 
 def filled(system: System, number: int, folder: int) -> VaultSettings:
@@ -65,9 +65,11 @@ def test_nothing_changed(
     def full() -> None:
         reports.append(archive(vault, store, incremental=False))
 
-    made = measure.race(lambda: archive(vault, store, incremental=True), rounds=2, full=full)
+    made = measure.race(lambda: archive(vault, store, incremental=True), rounds=1 if short else 2, full=full)
     assert made.incremental is not None
-    assert (made.secrets, made.incremental.taken, made.incremental.read) == (number, number, 0)
+    # A time that ends in five zeros proves nothing: one in 100,000 secrets is read for that.
+    assert made.secrets == made.incremental.taken + made.incremental.read == number
+    assert made.incremental.read <= 5
     asked = [each.load.vault.requests for each in (reports[-1], made) if each.load.vault]
     measure.line(f"incremental_{name}_requests_v2", asked[1] / asked[0], full=asked[0], incremental=asked[1])
     measure.ratio(f"incremental_{name}_v2", "full")
