@@ -100,8 +100,8 @@ class Trial:
                 under_way, waiting = under_way - 1, waiting + 1
                 first = round_ == rounds
                 if first or trying:
-                    pause = pace.refused(now, said if self.told else None, again=not first)
-                    chosen = chance.uniform(0, 0.5) + (said or 0) if said else pause or 0.0
+                    wait = pace.refused(now, said if self.told else None, again=not first)
+                    chosen = chance.uniform(0, 0.5) + said if said else (wait or 0.0)
                     closed = now + chosen if first else closed
                     rounds, trying = rounds + first, True
 
