@@ -29,6 +29,10 @@ def most(text: str) -> int:
     return number
 
 
+#: The help of an option that takes what ``since`` takes.
+SINCE = "only those made since then: 2026-01-31, 2026-01-31T12:00:00Z, or an age such as 12h or 7d"
+
+
 def since(text: str) -> datetime:
     """A day or a time, in UTC unless it says another zone; or hours or days before now."""
     try:
