@@ -23,7 +23,7 @@ from .commands.arguments.parser import Parser, UsageError
 from .commands.arguments.places import add_places, check_places
 from .commands.arguments.retention import add_retention
 from .commands.arguments.some import add_chosen, add_export, check_chosen, check_export
-from .commands.arguments.types import archive, file, most, new_archive, port, positive, since
+from .commands.arguments.types import SINCE, archive, file, most, new_archive, number, port, positive, since
 from .commands.console.exit_codes import EXIT_CODES, USAGE
 from .pipeline.parts.passwords import RULE
 
@@ -250,13 +250,10 @@ def _add_jobs(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
 def _add_archives(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     list_ = command("list", "list the archives, newest first")
     list_.add_argument("--type", choices=("full", "database", "vault"), help="only those of this type")
-    list_.add_argument(
-        "--since",
-        type=since,
-        metavar="TIME",
-        help="only those made since then: 2026-01-31, 2026-01-31T12:00:00Z, or an age such as 12h or 7d",
-    )
+    list_.add_argument("--since", type=since, metavar="TIME", help=SINCE)
     list_.add_argument("--limit", type=most, default=1000, metavar="N", help="N at most (default and most: 1000)")
+    list_.add_argument("--offset", type=number, default=0, metavar="N", help="pass over the newest N")
+    list_.add_argument("--uploads", action="store_true", help="unfinished uploads instead, which cost room")
     inspect = command("inspect", "show an archive's header, without the password; with --contents what it holds")
     add_name(inspect)
     inspect.add_argument(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..formats.v2.head import Head
 from ..pipeline.archives import actions as archives
 from ..pipeline.archives.contents import INDEXED, contents, no_index
-from ..pipeline.archives.listing import list_archives
+from ..pipeline.archives.listing import page_of_archives
 from ..pipeline.archives.opening import full_name
 from ..pipeline.copies.deleting import delete_copies
 from ..pipeline.copies.listed import with_copies
 from ..pipeline.reports import words
+from ..pipeline.retention.uploads import list_uploads
 from .console import archive_list, tables
 from .console.ask import confirm
 from .console.exit_codes import WARNINGS
@@ -22,27 +24,33 @@ from .records.recorded import with_records
 
 if TYPE_CHECKING:
     from ..formats.facts import Facts
-    from ..pipeline.archives.listing import ArchiveInfo
+    from ..pipeline.archives.listing import Page
     from ..pipeline.reports.contents import ArchiveContents
     from .invocation import Invocation
 
 
 def list_(invocation: Invocation) -> int:
-    """List the archives, newest first."""
+    """List a page of the archives, newest first; or what was begun and is not finished."""
     store, given = invocation.store, invocation.arguments
+    if given.uploads:
+        left = invocation.job(lambda _: list_uploads(store, limit=invocation.limits.job_timeout))
+        return invocation.terminal.result({"uploads": left}, archive_list.unfinished(left))
 
-    async def listed() -> list[ArchiveInfo]:
-        found = await list_archives(store, limit=given.limit, backup_type=given.type, since=given.since)
-        lines = await with_records(invocation, found)
+    async def listed() -> Page:
+        found = await page_of_archives(
+            store, limit=given.limit, offset=given.offset, backup_type=given.type, since=given.since
+        )
+        lines = await with_records(invocation, found.archives)
         if given.from_copy or given.as_of or not invocation.copies:
-            return lines
+            return replace(found, archives=lines)
         lines, warnings = await with_copies(lines, invocation.copies, store.prefix)
         for warning in warnings:
             invocation.terminal.warn(warning)
-        return lines
+        return replace(found, archives=lines)
 
     found = invocation.job(lambda _: listed())
-    return invocation.terminal.result({"archives": found}, archive_list.shown(found))
+    values = {"archives": found.archives, "total": found.total, "next": found.next}
+    return invocation.terminal.result(values, archive_list.shown(found))
 
 
 def inspect(invocation: Invocation) -> int:

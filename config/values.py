@@ -147,14 +147,19 @@ def _paths(value: object, directory: Path) -> tuple[Path, ...] | None:
     return None if names is None or None in paths else tuple(filter(None, paths))
 
 
+_OF_A_ROOT = {"prefix", "mount", "path", "kv_version", "allow_empty"}
+
+
 def _roots(value: object, _: Path) -> tuple[dict[str, Any], ...] | None:
     if not isinstance(value, list):
         return None
     for root in value:
-        if not isinstance(root, dict) or not {"mount"} <= root.keys() <= {"prefix", "mount", "path", "kv_version"}:
+        if not isinstance(root, dict) or not {"mount"} <= root.keys() <= _OF_A_ROOT:
             return None
         texts = all(isinstance(root.get(name, ""), str) for name in ("prefix", "mount", "path"))
         if not texts or type(root.get("kv_version", 1)) is not int:
+            return None
+        if type(root.get("allow_empty", False)) is not bool:
             return None
     return tuple(value)
 
@@ -195,7 +200,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "program": ("the path or the name of a program", _program),
     "names": ("a list of names", _names),
     "paths": ("a list of paths", _paths),
-    "roots": ("a list of tables with mount, and maybe prefix, path and kv_version", _roots),
+    "roots": ("a list of tables with mount, and maybe prefix, path, kv_version and allow_empty", _roots),
     "grants": ("a list of tables with of, role (viewer, operator or admin), and maybe targets", _grants),
     "checks": ("a list of tables with name, and sql and expect, or secret", _checks),
 }

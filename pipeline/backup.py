@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ from .parts.choice import Sources, sources
 from .parts.keys import NO_KEYS, Keys
 from .parts.request import BackupRequest, Format
 from .reports.jobs import BackupReport, OnProgress
+from .retention.uploads import abort_left
 
 if TYPE_CHECKING:
     from ..formats.facts import Facts
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
 #: Threads of a backup with one pg_dump; each further one has one more.
 THREADS = 8
-#: Unfinished uploads of ours older than this are aborted by the next backup.
-STALE_UPLOADS = timedelta(days=1)
 
 
 async def backup(
@@ -120,10 +119,11 @@ async def run_backup(request: BackupRequest, on_progress: OnProgress = None, log
                 with job.asking(STORE):
                     await parts.vault.look_back(partial(find_earlier, target, request))
             with job.asking(STORE):
-                stale = max(STALE_UPLOADS, 2 * timedelta(seconds=request.timeout))
-                if aborted := await target.abort_stale(stale):
-                    job.log("aborted unfinished uploads", count=aborted)
-            return await _run(job, target, name, await begun(), facts, request, parts)
+                aborted = await abort_left(target, request.timeout)
+                if aborted:
+                    job.log("aborted unfinished uploads", count=len(aborted))
+            report = await _run(job, target, name, await begun(), facts, request, parts)
+            return replace(report, aborted_uploads=tuple(each.name for each in aborted))
 
     return await within(request.timeout, work, job)
 

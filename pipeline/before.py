@@ -52,6 +52,8 @@ async def back_up(
         database = replace(database, jobs=jobs)
     if vault is not None and wanted.vault is not None:
         vault = replace(vault, versions=wanted.vault.versions)
+    if vault is not None:  # what a restore fills may be empty
+        vault = replace(vault, roots=tuple(replace(root, allow_empty=True) for root in vault.roots))
     try:
         return await run_backup(replace(wanted, database=database, vault=vault, name=name), on_progress, log)
     except KleidiaError as exc:

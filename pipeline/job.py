@@ -12,6 +12,7 @@ import anyio
 
 from ..stages.errors import InternalError, JobTimeout, KleidiaError
 from ..stages.load.meter import Meter, measured
+from ..stages.words import per_time
 from .engine import Event, Pipeline, Snapshot, StageEnded, StageFailed
 from .reports.jobs import OnProgress, Phase, Progress
 
@@ -62,13 +63,14 @@ class Job:
         self._note_limit()
         if phase == "commit" and self.limit is not None:
             self.limit.deadline = math.inf
+            self.meter.ends_after(None)
         self._asks, self._seen = "", None
         self._settle()
         self.phase = phase
         self._totals = totals
         self.log("phase", phase=phase)
         self._unstoppable = self._unstoppable or phase == "undo"
-        self.report(Progress(phase=phase, seconds=perf_counter() - self._started, **self._totals))
+        self.report(self._progress(**self._totals))
         self._unstoppable = self._unstoppable or phase == "commit"
 
     def _note_limit(self) -> None:
@@ -121,8 +123,11 @@ class Job:
 
     def tell(self, **done: Any) -> None:
         """Hand on how far the phase is (``secrets=…``), when no pipeline counts it."""
+        self.report(self._progress(**done, **self._totals))
+
+    def _progress(self, **values: Any) -> Progress:
         seconds = perf_counter() - self._started
-        self.report(Progress(phase=self.phase, seconds=seconds, **done, **self._totals))
+        return Progress(phase=self.phase, seconds=seconds, vault_lets_pass=self.meter.lets_pass, **values)
 
     def log(self, event: str, **values: Any) -> None:
         """Log, when somebody wants it."""
@@ -139,9 +144,7 @@ class Job:
         def observe(event: Event) -> None:
             if isinstance(event, Snapshot):
                 self._seen = event
-                values = self._totals | progress()
-                seconds = perf_counter() - self._started
-                self.report(Progress(phase=self.phase, seconds=seconds, stages=event.stages, **values))
+                self.report(self._progress(stages=event.stages, **(self._totals | progress())))
             elif self._log:
                 failed = {"failed": True} if isinstance(event, StageEnded) and event.error else {}
                 self._log.debug(type(event).__name__, stage=event.stage, **failed)
@@ -184,6 +187,7 @@ async def within(seconds: float, work: Callable[[], Awaitable[T]], job: Job | No
         with anyio.move_on_after(seconds) as limit:
             if job is not None:
                 job.limit = limit
+                job.meter.ends_after(seconds)
             with measured(job.meter if job is not None else Meter()):
                 async with anyio.create_task_group() as task:
                     task.start_soon(run)
@@ -202,9 +206,12 @@ def _too_long(seconds: float, job: Job | None) -> JobTimeout:
     phase, server = job.at_limit() if job else ("", "")
     where = f" in the phase {phase}" if phase else ""
     what = f", while it waited for {server}" if server else ""
+    slow = job.meter.lets_pass if job else None
+    limited = f"; slowed down by the vault (429), which lets {per_time(slow)} pass" if slow else ""
     return JobTimeout(
-        f"The job did not end within its limit of {duration(seconds)} and was stopped{where}{what}.",
-        hint=(f"Look what keeps {server} busy. " if server else "")
+        f"The job did not end within its limit of {duration(seconds)} and was stopped{where}{what}{limited}.",
+        hint=("Raise the vault's rate limit (its quota). " if slow else "")
+        + (f"Look what keeps {server} busy. " if server else "")
         + "If the job needs longer: raise job_timeout in [backup].",
     )
 

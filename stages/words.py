@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: What the servers that a job waits for are called.
 STORE, DATABASE, VAULT = "the store", "PostgreSQL", "the vault"
+#: In what rates are told: the seconds, and their name.
+_UNITS = ((1, "a second"), (60, "a minute"), (3600, "an hour"))
 
 
 def count(number: int, noun: str) -> str:
@@ -14,3 +18,29 @@ def count(number: int, noun: str) -> str:
 def one_or_more(number: int, one: str, more: str) -> str:
     """The word for one thing, or that for any other number of them: ``was`` or ``were``."""
     return one if number == 1 else more
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Some things, one after the other: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def span(seconds: float) -> str:
+    """A time for people, rounded: ``2 h``, ``2.5 h``, ``90 min``, ``3 d``, ``40 s``."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            number = seconds / size
+            return (
+                f"{number:,.0f} {unit}"
+                if number >= 10 or abs(number - round(number)) < 0.05
+                else f"{number:.1f} {unit}"
+            )
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def per_time(rate: float) -> str:
+    """A rate, told in requests a second, for people: ``100 requests a second``, ``3 requests a minute``."""
+    seconds, unit = next((each for each in _UNITS if rate * each[0] >= 1), _UNITS[-1])
+    number = rate * seconds
+    text = f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}".removesuffix(".0")
+    return f"{text} {one_or_more(int(text == '1'), 'request', 'requests')} {unit}"

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 #: The short form must reach a limit that is this many times as easy. 1.2 of it is for fixed costs (a key from a
 #: password, a login), which make the short form's ratios of the database so much worse than the full form's; 1.25 for
 #: noise: over ten short runs on a machine of two cores, five before and five after the measured code changed, the best
 #: and the worst of a ratio were within 1.22 of each other before and 1.12 after, but for one write that was too good.
 ROOM = 1.5
+
+
+Unit: TypeAlias = Literal[
+    "× its time",
+    "× as fast",
+    "of its rate",
+    "of its size",
+    "of its requests",
+    "of the first half's",
+    "s",
+    "MiB",
+    "GB/s",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +36,7 @@ class Limit:
 
     what: str
     reference: str = ""
-    unit: Literal["× its time", "× as fast", "of its rate", "of its size", "s", "MiB", "GB/s", "of the first half's"]
+    unit: Unit
     must: float
     aim: float | None = None
     at_least: bool = False

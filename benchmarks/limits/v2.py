@@ -92,6 +92,22 @@ V2: dict[str, Limit] = {
         at_least=True,
         guard=1.2,
     ),
+    "incremental_leaves_requests_v2": Limit(
+        what="incremental read of 50,000 secrets that did not change, in a folder each",
+        reference="the requests of a full read",
+        unit="of its requests",
+        must=0.6,
+        room=1,
+    ),
+    "incremental_leaves_v2": Limit(what="the same", reference="the full read", unit="× its time", must=0.6, guard=1.2),
+    "incremental_folders_requests_v2": Limit(
+        what="incremental read of 50,000 secrets that did not change, in folders of 1,000",
+        reference="the requests of a full read",
+        unit="of its requests",
+        must=0.1,
+        room=1,
+    ),
+    "incremental_folders_v2": Limit(what="the same", reference="the full read", unit="× its time", must=0.1, guard=0.5),
     "memory_backup_v2": Limit(what="peak RSS of a backup", unit="MiB", must=160, aim=130, room=1),
     "memory_restore_v2": Limit(what="peak RSS of a restore", unit="MiB", must=160, aim=130, room=1),
     "growth_backup_v2": Limit(

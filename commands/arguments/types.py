@@ -15,11 +15,22 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("it must be a whole number, 0 or more")
+    return int(text)
+
+
 def most(text: str) -> int:
     """A whole number from 1 to 1000."""
     if (number := positive(text)) > 1000:
         raise argparse.ArgumentTypeError("it must be 1000 at most")
     return number
+
+
+#: The help of an option that takes what ``since`` takes.
+SINCE = "only those made since then: 2026-01-31, 2026-01-31T12:00:00Z, or an age such as 12h or 7d"
 
 
 def since(text: str) -> datetime:

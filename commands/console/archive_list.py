@@ -13,7 +13,8 @@ from .tables import table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ...pipeline.archives.listing import ArchiveInfo
+    from ...pipeline.archives.listing import ArchiveInfo, Page
+    from ...pipeline.retention.uploads import LeftUpload
 
 #: What may be recorded of an archive, and how it is shown.
 _KNOWN: dict[str, Callable[[Any], str]] = {
@@ -26,10 +27,11 @@ _KNOWN: dict[str, Callable[[Any], str]] = {
 _UNKNOWN = "?"
 
 
-def shown(found: Sequence[ArchiveInfo]) -> Iterator[RenderableType]:
-    """A line for each archive."""
+def shown(page: Page) -> Iterator[RenderableType]:
+    """A line for each archive of a page, and whether there are more."""
+    found = page.archives
     if not found:
-        yield "There are no archives."
+        yield "There are no archives." if not page.total else "There are no archives that are as old as that."
         return
     locked = any(each.held or each.locked_until for each in found)
     columns = [name for name in _KNOWN if any(getattr(each.known, name) is not None for each in found)]
@@ -46,6 +48,27 @@ def shown(found: Sequence[ArchiveInfo]) -> Iterator[RenderableType]:
     yield made
     if unknown := [name for name in _KNOWN if name not in columns]:
         yield f"Not known here: {', '.join(unknown)}."
+    if page.next is not None:
+        more = f"{page.total - page.next:,} of {page.total:,}"
+        yield f"These are not all: {more} follow, and --offset {page.next} shows them."
+
+
+def unfinished(found: Sequence[LeftUpload]) -> Iterator[RenderableType]:
+    """A line for each upload that is not finished."""
+    if not found:
+        yield "There are no unfinished uploads."
+        return
+    made = table("unfinished upload of", "size so far", "begun", "a backup aborts it after", "id")
+    for each in found:
+        made.add_row(
+            Text(words.printable(each.name)),
+            _UNKNOWN if each.size is None else words.size(each.size),
+            words.moment(each.began),
+            "never: it is not ours" if each.aborted_after is None else words.moment(each.aborted_after),
+            Text(words.printable(each.id)),
+        )
+    yield made
+    yield "One of a job that runs is among them."
 
 
 def _lock(archive: ArchiveInfo) -> str:

@@ -52,6 +52,8 @@ def backed_up(report: BackupReport, *, verbose: bool = False) -> Iterator[Render
     if report.incremental is not None:
         pairs["incremental"] = incremental.said(report.incremental)
     pairs |= own_secrets(report.own_secrets)
+    if report.aborted_uploads:
+        pairs["aborted"] = f"uploads that earlier runs left unfinished: {', '.join(report.aborted_uploads)}"
     yield facts(f"Backup complete ({report.backup_type})", {**pairs, **ended(report)})
     if verbose:
         yield stages(report.stages)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...stages.stores.base import ObjectInfo, ObjectStore, StoreSettings
     from .copied import CopyState
 
-#: Most archives that a listing shows (specification, Timeouts and Limits).
+#: Most archives that a page of a listing shows (specification, Timeouts and Limits).
 MAX_LISTED = 1000
 #: What the names of backups begin with that were taken before a restore: none of them is the latest.
 BEFORE = "backup-before-restore-"
@@ -76,20 +76,52 @@ class ArchiveInfo:
     held: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some archives of a listing, of ``total`` objects in it that are called as archives are.
+
+    ``next`` is the offset of the page that follows; None on the last one.
+    """
+
+    archives: list[ArchiveInfo]
+    total: int
+    next: int | None
+
+
 async def list_archives(
     store: StoreSettings,
     *,
     limit: int = MAX_LISTED,
+    offset: int = 0,
     backup_type: BackupType | None = None,
     since: datetime | None = None,
     records: Records | None = None,
     locks: bool = True,
 ) -> list[ArchiveInfo]:
-    """The archives directly under the store's prefix, newest first, at most ``limit``.
+    """The archives of one page, as ``page_of_archives`` has them; ``limit`` may be any number."""
+    found = await page_of_archives(
+        store, limit=limit, offset=offset, backup_type=backup_type, since=since, records=records, locks=locks
+    )
+    return found.archives
+
+
+async def page_of_archives(
+    store: StoreSettings,
+    *,
+    limit: int = MAX_LISTED,
+    offset: int = 0,
+    backup_type: BackupType | None = None,
+    since: datetime | None = None,
+    records: Records | None = None,
+    locks: bool = True,
+    trusted: int = 0,
+) -> Page:
+    """The archives directly under the store's prefix, newest first, at most ``limit`` of them from ``offset`` on.
 
     Where there are more, the heads of those that are shown are read, and what is no archive is passed over: other
-    objects with such names hide none. ``locks`` says whether the store is asked what locks each that is shown, which
-    costs a request for each where it can lock any.
+    objects with such names hide none; up to ``trusted`` of them are shown unread, on as many pages as that takes.
+    ``locks`` says whether the store is asked what locks each that is shown, which costs a request for each where it can
+    lock any.
 
     ``backup_type`` and ``since`` (made then or later) leave out others; one of which that is unknown is left out too.
     What lies in a folder below may be another installation's. An archive whose name is of somebody's choice costs a
@@ -106,8 +138,13 @@ async def list_archives(
             and (since is None or (info.created_at is not None and info.created_at >= since))
         ]
         wanted.sort(key=_age, reverse=True)
-        shown = wanted if len(wanted) <= limit else await _page(target, wanted, limit)
-        return await _locked(target, shown) if locks else shown
+        if len(wanted) <= max(limit, trusted):
+            end = min(offset + limit, len(wanted))
+            shown = wanted[offset:end]
+        else:
+            shown, end = await _page(target, wanted, offset, limit)
+        shown = await _locked(target, shown) if locks else shown
+        return Page(shown, len(wanted), end if end < len(wanted) else None)
 
 
 async def line_of(store: StoreSettings, name: str) -> ArchiveInfo:
@@ -192,10 +229,11 @@ async def _locked(store: ObjectStore, infos: Sequence[ArchiveInfo]) -> list[Arch
     ]
 
 
-async def _page(store: ObjectStore, infos: Sequence[ArchiveInfo], limit: int) -> list[ArchiveInfo]:
-    """The first ``limit`` of these that are archives."""
+async def _page(
+    store: ObjectStore, infos: Sequence[ArchiveInfo], start: int, limit: int
+) -> tuple[list[ArchiveInfo], int]:
+    """The first ``limit`` of these that are archives, from ``start`` on, and where those behind them begin."""
     found: list[ArchiveInfo] = []
-    start = 0
     while len(found) < limit and start < len(infos):
         tried = infos[start : start + limit - len(found)]
         start += len(tried)
@@ -211,7 +249,7 @@ async def _page(store: ObjectStore, infos: Sequence[ArchiveInfo], limit: int) ->
             for _ in range(_AT_ONCE):
                 tasks.start_soon(read)
         found += [each for each in tried if each.name in archives]
-    return found
+    return found, start
 
 
 async def _is_archive(store: ObjectStore, name: str) -> bool:

@@ -12,7 +12,7 @@ from ...stages.vault import surroundings
 from ...stages.vault.compare import Compare
 from ...stages.vault.extras import Extras
 from ...stages.vault.incremental.taking import Taking
-from ...stages.vault.kv.check import check_vault
+from ...stages.vault.kv.check import check_vault, try_roots
 from ...stages.vault.kv.client import VaultClient
 from ...stages.vault.kv.rights import ASKING
 from ...stages.vault.kv.roots import locate, owns
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from ..job import Job
     from ..reports.findings import Findings
     from .request import RestoreRequest
+
+
+_EMPTY = "Correct the mount or path of that root, or say allow_empty = true there: a backup refuses it as it is."
 
 
 class VaultBackup(BackupPart["Secret"]):
@@ -78,6 +81,7 @@ class VaultBackup(BackupPart["Secret"]):
             allow_unreadable=self._allow_unreadable,
             own=settings.own,
             gather=self._gather,
+            refuse_empty=True,
         )
         if self._left_out:
             self.source.report.carries_metadata = None
@@ -127,7 +131,7 @@ class VaultRestore(RestorePart["Secret"]):
 
     def __init__(self, settings: VaultSettings, request: RestoreRequest) -> None:
         self._settings = replace(settings, adaptive=False)  # who restores has nobody to wait for
-        self._prune, self._state = request.prune, request.state
+        self._prune, self._state, self._chosen = request.prune, request.state, bool(request.secrets)
         self._known = PathSet()  # the archive's paths, for a prune
         self._seen: set[str] = set()  # the prefixes of the roots of which the archive has secrets
         self._pruned = pruning.Pruned()
@@ -176,6 +180,7 @@ class VaultRestore(RestorePart["Secret"]):
             journal=self._journal,
             own=self._settings.own,
             back=self._back,
+            total=0 if self._chosen else verified.secrets,
         )
 
     def progress(self) -> dict[str, int]:
@@ -299,9 +304,18 @@ class VaultDryRun(DryRunPart["Secret"]):
 
 
 async def rights(settings: VaultSettings) -> Rights:
-    """What the token may do below the roots. Raises ``VaultError``."""
-    async with VaultClient(settings) as client:
+    """What the token may do below the roots, and whether one secret of each can be read. Raises ``VaultError``."""
+    async with VaultClient(settings, hasty=True) as client:
         backup = await check_vault(client, settings.roots, restore=False)
         restore = await check_vault(client, settings.roots, restore=True, undo=True)
+        tried = await try_roots(client, settings.roots, own=settings.own)
+    known = {(right.verb, right.path.removesuffix("*")) for right in backup}
+    met = [right for right in tried.lacking if (right.verb, right.path.removesuffix("*")) not in known]
+    empty = [root for root in tried.empty if not root.allow_empty]
     where = f"{settings.address}, {count(len(settings.roots), 'root')}"
-    return Rights(backup=tuple(map(str, backup)), restore=tuple(map(str, restore)), detail=where)
+    return Rights(
+        backup=(*map(str, [*backup, *met]), *(f"a secret in {root}, which is empty" for root in empty)),
+        restore=tuple(map(str, restore)),
+        detail=where,
+        hint=_EMPTY if empty else "",
+    )

@@ -25,7 +25,8 @@ class Amounts:
     """How far a job is: bytes of SQL, secrets, bytes of the archive, each with its total where it is known.
 
     ``sql_total`` of a backup is the database's size on disk, an upper estimate, until pg_dump ended; then it is exact,
-    as that of a restore is.
+    as that of a restore is. ``vault_lets_pass`` is the requests a second that the vault lets pass, while it refuses
+    more by a rate limit (429).
     """
 
     seconds: float = 0
@@ -35,6 +36,7 @@ class Amounts:
     secrets_total: int | None = None
     archive_bytes: int = 0
     archive_total: int | None = None
+    vault_lets_pass: float | None = None
 
     @classmethod
     def of(cls, report: BackupReport | RestoreReport | VerifyReport) -> Amounts:
@@ -88,7 +90,8 @@ class BackupReport:
     ``own_secrets`` names what the product itself needs and no archive holds (a folder ends with a slash).
     ``incremental`` says what an incremental read of the vault took and read, and why; None where none was asked for.
     ``without_rows`` names the tables whose rows were left out: those that a restore preserves. ``left_out`` names what
-    the database has and the archive lacks; a warning says of each why, and what to do.
+    the database has and the archive lacks; a warning says of each why, and what to do. ``aborted_uploads`` names the
+    archives whose uploads earlier runs had left unfinished, and which this one aborted.
     """
 
     name: str
@@ -106,6 +109,7 @@ class BackupReport:
     incremental: Incremental | None = None
     without_rows: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    aborted_uploads: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
     load: Load = NO_LOAD

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...stages.errors import Right
 from ...stages.words import count as count  # noqa: PLC0414 - offered here as well
+from ...stages.words import per_time
 
 if TYPE_CHECKING:
     from ...stages.load.figures import Load
@@ -65,6 +66,8 @@ def amounts(progress: Progress) -> dict[str, str]:
         "secrets": _of(progress.secrets, progress.secrets_total, lambda number: f"{number:,}", ""),
         "archive": _of(progress.archive_bytes, progress.archive_total, size, ""),
     }
+    if progress.vault_lets_pass is not None:
+        found["secrets"] = f"{found['secrets'] or 0}, {slowed_down(progress.vault_lets_pass)}"
     return {name: text for name, text in found.items() if text}
 
 
@@ -86,6 +89,8 @@ def loads(load: Load) -> dict[str, str]:
             lines["load on vault"] += f"; {vault.least_at_once} at once as answers became slower"
         if vault.refused:
             lines["load on vault"] += f"; {vault.refused:,} refused (429, 503), paused for {seconds(vault.paused)}"
+        if vault.lets_pass is not None:
+            lines["load on vault"] += f"; {slowed_down(vault.lets_pass)}"
     if (database := load.database) is not None:
         held, exclusive = database.locks_held, database.exclusive_locks_held
         lines["load on database"] = f"longest transaction {seconds(database.longest_transaction)}"
@@ -97,6 +102,11 @@ def loads(load: Load) -> dict[str, str]:
                 else " against changes of their definition alone (ACCESS SHARE)"
             )
     return lines
+
+
+def slowed_down(lets_pass: float) -> str:
+    """That a rate limit of the vault is what a job waits for; ``lets_pass`` is requests a second, 0 not known yet."""
+    return "slowed down by the vault (429)" + (f" to {per_time(lets_pass)}" if lets_pass else "")
 
 
 def milliseconds(number: float) -> str:

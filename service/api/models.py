@@ -102,12 +102,13 @@ class Backup(BaseModel):
 
 
 class Backups(BaseModel):
-    """A page of the archives, newest first. ``total`` counts those that can be listed: 1,000 at most."""
+    """A page of the archives, newest first. ``total`` counts all objects that are called as archives are."""
 
     backups: list[Backup]
     total: int
     limit: int
     offset: int
+    next: int | None = Field(description="The offset of the page that follows; null on the last one.", examples=[None])
 
 
 class Download(BaseModel):

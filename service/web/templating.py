@@ -10,6 +10,7 @@ from urllib.parse import quote
 import jinja2
 from fastapi.responses import HTMLResponse
 
+from ...pipeline.reports.words import slowed_down
 from ..api.identity.address import base_path
 from . import words
 
@@ -54,6 +55,7 @@ def _environment() -> jinja2.Environment:
         "load",
     ):
         made.filters[name] = getattr(words, name)
+    made.filters["slowed_down"] = slowed_down
     made.globals.update(icons=words.ICONS, kinds=words.KINDS, types=words.TYPES, actions=words.ACTIONS, utc=words.utc)
     made.globals.update(most_in_a_list=_MOST_IN_A_LIST)
     return made

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from ...stages.words import per_time
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,6 +45,7 @@ _LOAD = {
         "least_at_once": "at the same time when answers became slower",
         "refused": "refused (429, 503)",
         "paused": "paused because of that",
+        "lets_pass": "slowed down by the vault (429) to",
     },
     "database": {
         "longest_transaction": "longest transaction",
@@ -179,5 +182,7 @@ def load(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 def _amount(name: str, value: float) -> str:
     if name.endswith("_ms"):
         return f"{value / 1000:.1f} s" if value >= 1000 else f"{value:.3g} ms"
+    if name == "lets_pass":
+        return per_time(value)
     whole = name in {"requests", "rate", "at_once", "least_at_once", "refused"}
     return number(value) if whole else duration(value)

@@ -15,7 +15,8 @@ class VaultLoad:
     a histogram: each is at most ``resolution`` of itself too large. ``rate`` is requests a second between the first and
     the last, ``at_once`` the most that were under way together. ``refused`` were answered 429 or 503; ``paused`` are
     the seconds in which none was sent because of them. ``slowed`` says how often fewer were let under way because
-    answers became slower, ``least_at_once`` how few that were; None: it never was.
+    answers became slower, ``least_at_once`` how few that were; None: it never was. ``lets_pass`` is the requests a
+    second that a rate limit (429) let pass at last; None: none was met.
     """
 
     requests: int
@@ -28,6 +29,7 @@ class VaultLoad:
     paused: float = 0.0
     slowed: int = 0
     least_at_once: int | None = None
+    lets_pass: float | None = None
     resolution: float = RESOLUTION
 
 

@@ -31,6 +31,9 @@ class Meter:
     _paused: float = 0.0
     _slowed: int = 0
     _least: int = 0
+    _lets_pass: float | None = None
+    _limited: bool = False
+    _ends: tuple[float, float] | None = None
     _under_way: int = 0
     _at_once: int = 0
     _first: float = 0.0
@@ -72,6 +75,39 @@ class Meter:
         if self.outer is not None:
             self.outer.slowed(at_once)
 
+    def limit(self, lets_pass: float) -> None:
+        """A rate limit refuses requests; so many a second pass."""
+        self._lets_pass, self._limited = lets_pass, True
+        if self.outer is not None:
+            self.outer.limit(lets_pass)
+
+    def unlimited(self) -> None:
+        """None refuses any, or not any more."""
+        if self._limited:
+            self._limited = False
+            if self.outer is not None:
+                self.outer.unlimited()
+
+    @property
+    def lets_pass(self) -> float | None:
+        """The requests a second that a rate limit of the vault lets pass now; None where none is met."""
+        return self._lets_pass if self._limited else None
+
+    # The job's time -------------------------------------------------------------------------------------------
+
+    def ends_after(self, seconds: float | None) -> None:
+        """The job has so many seconds from now on; None: no limit holds any more."""
+        self._ends = None if seconds is None else (monotonic() + seconds, seconds)
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """When the job's time is over, on the clock of ``monotonic``, and how many seconds it had; None: never.
+
+        Of a job that began this one, where that is earlier.
+        """
+        outer = self.outer.ends if self.outer is not None else None
+        return min(filter(None, (self._ends, outer)), default=None)
+
     # PostgreSQL -----------------------------------------------------------------------------------------------
 
     def transaction(self, seconds: float) -> None:
@@ -110,6 +146,7 @@ class Meter:
             paused=self._paused,
             slowed=self._slowed,
             least_at_once=self._least or None,
+            lets_pass=self._lets_pass,
         )
 
     def _database(self) -> DatabaseLoad | None:

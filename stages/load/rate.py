@@ -20,10 +20,18 @@ class TokenBucket:
         Who waits for the seconds that each is told keeps the rate, in whatever order. ``now`` is of one clock and never
         goes back.
         """
+        self._fill(now)
+        self._tokens -= amount
+        return max(0.0, -self._tokens / self.rate)
+
+    def due(self, amount: float, now: float) -> float:
+        """The seconds for which one who took so many now would have to wait."""
+        self._fill(now)
+        return max(0.0, (amount - self._tokens) / self.rate)
+
+    def _fill(self, now: float) -> None:
         if self._at:
             self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
         else:
             self._tokens = self.burst
         self._at = now
-        self._tokens -= amount
-        return max(0.0, -self._tokens / self.rate)

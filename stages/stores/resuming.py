@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .base import Upload
 
 if TYPE_CHECKING:
     from .base import ObjectInfo, ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """An upload that runs, or that broke off: of ``name``, begun at ``began``, with so many bytes so far.
+
+    ``size`` is None where the store does not say; ``id`` is what the store knows it by: an upload id, or a file.
+    """
+
+    name: str
+    began: datetime
+    size: int | None
+    id: str
 
 
 class ResumableUpload(Upload, Protocol):
@@ -31,6 +46,12 @@ class Resumable(Protocol):
 
     async def unfinished(self) -> frozenset[str]:
         """The names of what is being uploaded under the prefix, or was when it broke off."""
+
+    async def uploads(self, *, sizes: bool = True) -> tuple[UnfinishedUpload, ...]:
+        """All of them, those of other programs under the prefix too; a request for each more with ``sizes``.
+
+        Raises the ``StoreError`` tree: ``StoreForbidden`` where the key may not list them.
+        """
 
 
 class Resuming:

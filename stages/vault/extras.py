@@ -53,7 +53,7 @@ class Extras(VaultSource):
                 self.report.read += 1
                 await out.send(Secret(name, b""))
             case Refused():
-                self._unreadable(root, path, live.reason, forbidden=live.status == 403)
+                self._unreadable(root, path, live.reason)
             case Deleted():
                 self.report.deleted += 1
             case Absent():

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ..words import listed
+
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
@@ -22,11 +24,7 @@ def summary(lacking: Sequence[Lacking]) -> list[str]:
         return []
     rights = dict.fromkeys(right for each in lacking for right in each.rights)
     settings = dict.fromkeys(f"{each.setting} = false" for each in lacking)
-    what = _listed([each.what for each in lacking])
-    leave_out = f"leave it out, and this warning with it, by {_listed(list(settings))} in [vault]"
+    what = listed([each.what for each in lacking])
+    leave_out = f"leave it out, and this warning with it, by {listed(list(settings))} in [vault]"
     said = f"The token may not read all that an archive of format V2 takes, which is without {what}."
-    return [f"{said} Grant {_listed(list(rights))}; or {leave_out}."]
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    return [f"{said} Grant {listed(list(rights))}; or {leave_out}."]

@@ -99,7 +99,7 @@ class VaultSink:
     """Writes every secret to its place below the roots. ``report`` is complete after the run.
 
     The product's ``own`` (see ``VaultSettings``) are left as they are. ``back`` brings back what a secret has besides
-    its newest value.
+    its newest value. ``total`` is how many secrets there are to write, at least, as far as that is known.
 
     Raises ``VaultThreshold`` at the end when half of the secrets or more could not be written (below, the report has
     warnings), ``ConfigurationError`` for an archive path that no root takes, and what the client's requests raise.
@@ -118,6 +118,7 @@ class VaultSink:
         journal: WriteJournal | None = None,
         own: Sequence[str] = (),
         back: BringBack | None = None,
+        total: int = 0,
     ) -> None:
         check_roots(roots)
         self.report = WriteReport()
@@ -130,6 +131,7 @@ class VaultSink:
         self._journal = journal
         self._own = tuple(own)
         self._back = back
+        self._total = total
         self._empty: set[Root] = set()
         self._values = Values(client)
 
@@ -137,7 +139,8 @@ class VaultSink:
         """Write every secret."""
         await self._find_empty_roots()
         tasks = partial(self._tasks, secrets)
-        await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
+        with self._client.expected(lambda: self._total - self.report.total):
+            await fan_out(tasks, self._workers, self._put, lambda task: task.secret.nbytes > SMALL)
         self.report.behind = await may_be_behind(self._client)
         self._check_threshold()
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 
 from ...formats.secret import MAX_ITEM, MAX_SECRET, Secret
 from ..errors import ConfigurationError, Right, VaultForbidden, VaultUnreadable
-from ..words import VAULT, count
+from ..words import VAULT, count, listed
 from .incremental.unchanged import Unchanged
 from .kv.answers import Absent, Deleted, Found, Names, Oversize, ReadResult, Refused
+from .kv.check import list_right, read_right
 from .kv.client import SMALL, VaultClient
 from .kv.identity import may_be_behind
+from .kv.mounts import check_version
 from .kv.roots import Root, check_roots, owner, owns, unusable
 from .kv.values import Values
 from .metadata.keys import Listed
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from ...pipeline.engine import Outlet
     from .incremental.earlier import Earlier
     from .metadata.gather import Gather
+
+
+#: Rights that are named, at most.
+_NAMED = 10
 
 
 @dataclass
@@ -54,7 +60,8 @@ class VaultSource:
 
     Raises ``VaultUnreadable`` at the end when some paths could not be read, unless ``allow_unreadable``;
     ``VaultForbidden`` when a root cannot be listed or nothing could be read; ``ConfigurationError`` when a root
-    is a secret, or a secret's path belongs to another root; and what every request of the client raises.
+    is a secret, or a secret's path belongs to another root, and with ``refuse_empty`` when a root is empty that
+    may not be; and what every request of the client raises.
     """
 
     name = "vault"
@@ -69,6 +76,7 @@ class VaultSource:
         allow_unreadable: bool = False,
         own: Sequence[str] = (),
         gather: Gather | None = None,
+        refuse_empty: bool = False,
     ) -> None:
         check_roots(roots)
         self.report = ReadReport(carries_metadata=gather is not None)
@@ -80,6 +88,7 @@ class VaultSource:
         self._client = client
         self._roots = tuple(roots)
         self._allow_unreadable = allow_unreadable
+        self._refuse_empty = refuse_empty
         self._own = tuple(own)
         self._gather = gather
         if (
@@ -91,8 +100,8 @@ class VaultSource:
         self._folders: list[_Folder] = []
         self._busy = 0
         self._waiting = 0
-        self._forbidden = 0
-        self._denied: Root | None = None
+        self._unread = 0  # secrets that the token may not read
+        self._denied: dict[Right, None] = {}  # what it lacks, as far as it was met
         self._wake = anyio.Event()
         self._values = Values(client)
 
@@ -105,36 +114,51 @@ class VaultSource:
 
     async def __call__(self, out: Outlet[Secret]) -> None:
         """Walk every root."""
+        with self._client.expected(self._left):
+            await self._walk(out)
+        self.report.behind = await may_be_behind(self._client)
+        await self._check_unreadable()
+
+    def _left(self) -> int:
+        """What is listed and not read yet."""
+        return sum(max(0, folder.names.left - len(folder.done)) for folder in self._folders)
+
+    async def _walk(self, out: Outlet[Secret]) -> None:
         for root in self._roots:
-            seen = self.report.seen
+            seen = self._met
             await self._list(root, root.folder, out, top=True)
             async with anyio.create_task_group() as workers:
                 for _ in range(self.senders):
                     workers.start_soon(self._work, out)
-            if seen == self.report.seen:
+            if seen == self._met:
                 await self._check_folder(root)
                 self.report.empty_roots.append(str(root))
-        self.report.behind = await may_be_behind(self._client)
-        await self._check_unreadable()
+
+    @property
+    def _met(self) -> int:
+        return self.report.seen + self.report.own_secrets.count
 
     async def _check_folder(self, root: Root) -> None:
-        """Refuse a root that holds nothing because it is a secret: the archive would lack just that."""
+        """Refuse a root that holds nothing because it is a secret, or because its mount or path is another one."""
         if root.path and isinstance(await self._client.read(root.mount, root.path), Found | Oversize):
             raise ConfigurationError(
                 f"The vault root {root.mount}/{root.path} is a secret, and a root is a folder: nothing was backed up.",
                 hint="Configure the folder that it is in.",
+            )
+        await check_version(self._client.control, self._client.settings.address, root)
+        if self._refuse_empty and not root.allow_empty:
+            raise ConfigurationError(
+                f"The vault root {root} holds no secret, so the archive would have none of it: nothing was backed up.",
+                hint="Correct its mount or path. If it may be empty, say so with allow_empty = true at this root.",
             )
 
     async def _check_unreadable(self) -> None:
         unreadable = self.report.unreadable
         if not unreadable.count or self._allow_unreadable:
             return
-        grant, rights = "Look into the vault's log", tuple[Right, ...]()
-        if self._denied is not None:
-            data = "data/" if await self._client.kv_version(self._denied.mount) == 2 else ""
-            rights = (Right("read", f"{self._denied.mount}/{data}{self._denied.folder}*"),)
-            grant = f"Grant {rights[0]}"
-        if self._forbidden == unreadable.count and not self.report.read:
+        rights = tuple(self._denied)
+        grant = f"Grant {listed(list(map(str, rights)))}" if rights else "Look into the vault's log"
+        if self._unread == unreadable.count and not self.report.read:
             raise VaultForbidden(
                 f"The token may list secrets but read none: {some(unreadable.names)}.",
                 hint=f"{grant}.",
@@ -204,14 +228,15 @@ class VaultSource:
             listed = await self._gather.list(root, path)
         if isinstance(listed, Refused):
             if top and listed.status == 403:
-                kind = "metadata/" if await self._client.kv_version(root.mount) == 2 else ""
-                right = Right("list", f"{root.mount}/{kind}{path}*")
+                right = await list_right(self._client, root, path)
                 raise VaultForbidden(
-                    f"The token may not list the folder {root.mount}/{kind}{path}.",
+                    f"The token may not list the folder {right.path.removesuffix('*')}.",
                     hint=f"Grant it {right}.",
                     rights=(right,),
                 )
-            self._unreadable(root, path, listed.reason, forbidden=listed.status == 403)
+            if listed.status == 403:
+                await self._deny(root, "list", path)
+            self._unreadable(root, path, listed.reason)
             return
         folder = _Folder(root, path, listed.names, listed.metadata)
         if self._unchanged is not None and listed.states:
@@ -269,7 +294,10 @@ class VaultSource:
             case Oversize():
                 self._unreadable(root, path, f"it is larger than {MAX_SECRET >> 20} MiB")
             case Refused():
-                self._unreadable(root, path, result.reason, forbidden=result.status == 403)
+                if result.status == 403:
+                    self._unread += 1
+                    await self._deny(root, "read")
+                self._unreadable(root, path, result.reason)
 
     def _own_path(self, root: Root, path: str) -> str:
         name = self._archive_path(root, path)
@@ -283,8 +311,12 @@ class VaultSource:
     def _archive_path(self, root: Root, path: str) -> str:
         return root.prefix + path[len(root.folder) :]
 
-    def _unreadable(self, root: Root, path: str, why: str, *, forbidden: bool = False) -> None:
+    def _unreadable(self, root: Root, path: str, why: str) -> None:
         self.report.unreadable.add((self._archive_path(root, path), why))
-        if forbidden:
-            self._forbidden += 1
-            self._denied = self._denied or root
+
+    async def _deny(self, root: Root, verb: Literal["list", "read"], folder: str = "") -> None:
+        """Remember which right was missing: of folders that may not be listed the first few."""
+        if verb == "read":
+            self._denied[await read_right(self._client, root)] = None
+        elif len(self._denied) < _NAMED:
+            self._denied[await list_right(self._client, root, folder)] = None

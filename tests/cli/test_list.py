@@ -58,6 +58,51 @@ def test_a_list_can_be_narrowed(call: Call, archives: list[str]) -> None:
     assert call("list", "--limit", "1001").status == call("list", "--limit", "0").status == 2
 
 
+def test_more_than_a_page_is_said_and_can_be_had(call: Call, store: Path) -> None:
+    """Of 1,234 archives 1,000 are shown, the number of the others is said, and another page has them."""
+    vector = next(Path(__file__).parent.parent.joinpath("formats/vectors").rglob("*.enc"))
+    (store / "backups").mkdir()
+    begin = datetime(2025, 1, 1, tzinfo=UTC)
+    names = [f"backups/backup-full-{begin + timedelta(hours=n):%Y%m%d-%H%M%S}.enc" for n in range(1234)]
+    shutil.copy(vector, store / names[0])
+    for name in names[1:]:
+        (store / name).hardlink_to(store / names[0])
+    first = call("list", "--json").json
+    assert (len(first["archives"]), first["total"], first["next"]) == (1000, 1234, 1000)
+    second = call("list", "--json", "--offset", "1000").json
+    assert (len(second["archives"]), second["total"], second["next"]) == (234, 1234, None)
+    assert [each["name"] for each in first["archives"] + second["archives"]] == names[::-1]
+    assert "234 of 1,234 follow, and --offset 1000 shows them" in " ".join(call("list").out.split())
+    assert "follow" not in call("list", "--offset", "1000").out
+    assert call("list", "--limit", "2", "--offset", "1", "--json").json["next"] == 3
+    assert call("list", "--offset", "1234").out.startswith("There are no archives that are as old")
+    assert call("list", "--offset", "-1").status == 2
+
+
+def test_unfinished_uploads_are_named(call: Call, store: Path) -> None:
+    """With their size, when they began, and when a backup aborts them; one that is not ours stays."""
+    (store / "backups").mkdir()
+    for name in ("backup-full-20260101-000000.enc", "mine.enc"):
+        (store / "backups" / f".{name}.0123456789abcdef.part").write_bytes(b"x" * 100)
+    listed = call("list", "--uploads", "--json").json["uploads"]
+    ours = next(each for each in listed if "mine" not in each["name"])
+    theirs = next(each for each in listed if "mine" in each["name"])
+    assert (ours["name"], ours["size"]) == ("backups/backup-full-20260101-000000.enc", 100)
+    began, aborted = (datetime.fromisoformat(ours[name]) for name in ("began", "aborted_after"))
+    assert aborted - began == timedelta(days=1)
+    assert theirs["aborted_after"] is None
+    shown = call("list", "--uploads").out
+    assert "backup-full-20260101-000000.enc" in shown
+    assert "never" in shown
+    assert call("list", "--json").json["archives"] == []
+
+
+def test_no_unfinished_upload(call: Call, store: Path) -> None:
+    """Is said."""
+    assert call("list", "--uploads", "--json").json["uploads"] == []
+    assert call("list", "--uploads").out.strip() == "There are no unfinished uploads."
+
+
 def test_a_service_that_cannot_be_asked_is_a_warning(
     call: Call, archives: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -241,6 +241,7 @@ def test_a_backup_as_json(reporting: Any, call: Call) -> None:
         "own_secrets": [],
         "without_rows": [],
         "left_out": [],
+        "aborted_uploads": [],
         "warnings": [],
         "incremental": None,
         "load": {"database": None, "vault": None},

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kleidia_backup.pipeline.reports import words
+from kleidia_backup.pipeline.reports.jobs import Progress
 from kleidia_backup.stages.load.figures import NO_LOAD, DatabaseLoad, Load, VaultLoad
 from kleidia_backup.stages.load.histogram import RESOLUTION, SHORTEST, Histogram
 from kleidia_backup.stages.load.meter import Meter, measured, meter, transaction
@@ -111,3 +112,18 @@ def test_in_words() -> None:
     assert "1 at once as answers became slower; 3 refused (429, 503), paused for 2.0 s" in lines["load on vault"]
     assert lines["load on database"].endswith("12.0 s of it against everybody (ACCESS EXCLUSIVE)")
     assert words.loads(NO_LOAD) == {}
+
+
+def test_a_rate_limit_in_words() -> None:
+    """The report and the progress say that the vault slows the job down, and to what."""
+    limited = VaultLoad(
+        requests=7, p50_ms=1, p99_ms=1, longest_ms=1, rate=0.05, at_once=1, refused=2, paused=57, lets_pass=0.05
+    )
+    line = words.loads(Load(vault=limited))["load on vault"]
+    assert line.endswith(
+        "2 refused (429, 503), paused for 57.0 s; slowed down by the vault (429) to 3 requests a minute"
+    )
+    running = Progress(phase="backup", seconds=60, secrets=4, vault_lets_pass=0.05)
+    assert words.amounts(running)["secrets"] == "4, slowed down by the vault (429) to 3 requests a minute"
+    unknown = Progress(phase="backup", seconds=1, vault_lets_pass=0.0)
+    assert words.amounts(unknown)["secrets"] == "0, slowed down by the vault (429)"

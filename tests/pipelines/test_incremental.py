@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import urllib.request
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kleidia_backup import BackupReport, DirectorySettings, Root, TokenAuth, VaultSettings, backup
+from kleidia_backup import BackupReport, DirectorySettings, Keys, Root, SigningKey, TokenAuth, VaultSettings, backup
 from kleidia_backup.demo.servers.kv import KvMount, OpenBaoServer
 from kleidia_backup.demo.servers.openbao import start_openbao
+from kleidia_backup.pipeline.archives.listing import newest
 from kleidia_backup.pipeline.archives.opening import open_archive
 from kleidia_backup.pipeline.archives.v2 import OpenV2
+from kleidia_backup.pipeline.incremental import look_back
+from kleidia_backup.stages.errors import DamagedArchive
+from kleidia_backup.stages.vault import surroundings
+from kleidia_backup.stages.vault.incremental import earlier
+from kleidia_backup.stages.vault.kv.client import VaultClient
+from kleidia_backup.stages.vault.kv.identity import identity_of
 from kleidia_backup.stages.vault.kv.transport import Call, Transport
 
 pytestmark = pytest.mark.anyio
@@ -147,6 +156,149 @@ async def test_what_is_not_proven_is_not_used(shelf: Shelf, kv: KvMount) -> None
     path.write_bytes(data)
     assert counts(await shelf.back_up()) == (0, 1, ["damaged"])
     assert first.secrets == made.secrets == 1
+
+
+async def test_only_signed_archives_are_taken_from_by_who_signs(shelf: Shelf, kv: KvMount) -> None:
+    """Nothing of an archive that nobody signed, or a stranger; of one's own afterwards."""
+    kv.put("a", {"n": 1})
+    await shelf.back_up()
+    own, other = SigningKey.generate(), SigningKey.generate()
+    keys, others = Keys(signing_key=own), Keys(signing_key=other)
+    made = await shelf.back_up(keys=keys)
+    assert counts(made) == (0, 1, ["signer"])
+    assert any("not signed by a key that is trusted" in each for each in made.warnings)
+    assert counts(await shelf.back_up(keys=keys)) == (1, 0, [])
+    assert counts(await shelf.back_up(keys=others)) == (0, 1, ["signer"])
+    trusting = Keys(signing_key=own, trusted_signers=(other.public,))
+    assert counts(await shelf.back_up(keys=trusting)) == (1, 0, [])
+
+
+async def test_an_archive_that_goes_meanwhile(shelf: Shelf, kv: KvMount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the listing and its opening: everything is read, and a warning says so."""
+    kv.put("a", {"n": 1})
+    first = await shelf.back_up()
+
+    async def then_gone(*given: Any) -> str:
+        name = await newest(*given)
+        (shelf.store.path / name).unlink()
+        return name
+
+    monkeypatch.setattr(look_back, "newest", then_gone)
+    made = await shelf.back_up()
+    assert first.secrets == 1
+    assert counts(made) == (0, 1, ["store"])
+    assert any("the store did not give the newest archive" in each for each in made.warnings)
+
+
+async def test_an_archive_that_does_not_say_what_it_was_made_of(shelf: Shelf, kv: KvMount) -> None:
+    """One without metadata; and without it nothing is compared at all."""
+    kv.put("a", {"n": 1})
+    without = replace(shelf.vault, metadata=False)
+    made = await shelf.back_up(vault=without)
+    assert counts(made) == (0, 1, ["metadata_off"])
+    assert counts(await shelf.back_up()) == (0, 1, ["unrecorded"])
+    assert counts(await shelf.back_up(vault=without)) == (0, 1, ["metadata_off"])
+
+
+async def test_a_program_of_another_version(shelf: Shelf, kv: KvMount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may write the same value in another way."""
+    kv.put("a", {"n": 1})
+    await shelf.back_up()
+
+    async def upgraded(client: VaultClient) -> tuple[str, str]:
+        return (await identity_of(client))[0], "99.0.0"
+
+    monkeypatch.setattr(surroundings, "identity_of", upgraded)
+    assert counts(await shelf.back_up()) == (0, 1, ["other_version"])
+    assert counts(await shelf.back_up()) == (1, 0, [])
+
+
+async def test_another_vault(shelf: Shelf, kv: KvMount, tmp_path: Path) -> None:
+    """With the same mount, paths and numbers of versions."""
+    kv.put("a", {"n": 1})
+    await shelf.back_up()
+    (tmp_path / "other").mkdir()
+    server, process = start_openbao(tmp_path / "other")
+    try:
+        other = server.mount(kv.path)
+        other.put("a", {"n": "of another vault"})
+        vault = replace(shelf.vault, address=server.address, auth=TokenAuth(server.root_token))
+        made = await shelf.back_up(vault=vault)
+        assert counts(made) == (0, 1, ["other_vault"])
+        assert await shelf.values(made) == {"a": {"n": "of another vault"}}
+    finally:
+        process.stop()
+
+
+async def test_version_1_counts_no_versions(shelf: Shelf, kv_mount: Callable[[int], KvMount], kv: KvMount) -> None:
+    """That root is read, and the other one is taken."""
+    one = kv_mount(1)
+    one.put("x", {"n": 1})
+    kv.put("a", {"n": 2})
+    shelf.vault = replace(shelf.vault, roots=(*shelf.vault.roots, Root("one/", one.path)))
+    await shelf.back_up()
+    made = await shelf.back_up()
+    assert counts(made) == (1, 1, ["kv_v1"])
+    assert made.incremental is not None
+    assert made.incremental.full[0].root == f"{one.path}/"
+
+
+async def test_what_the_token_may_not(shelf: Shelf, kv: KvMount) -> None:
+    """Without the list of metadata by the folder, or without the right to read every value, everything is read."""
+    kv.put("a", {"n": 1})
+    await shelf.back_up()
+    lists = {f"{kv.path}/metadata/*": ["list", "read"], f"{kv.path}/config": ["read"]}
+    values, folders = {f"{kv.path}/data/*": ["read"]}, {f"{kv.path}/detailed-metadata/*": ["list"]}
+    for rules, why in (
+        (lists | values, ["no_listing"]),
+        (lists | folders | {f"{kv.path}/data/a": ["read"]}, ["rights"]),
+        (lists | values | folders, []),
+    ):
+        vault = replace(shelf.vault, auth=TokenAuth(token(kv.server, rules)))
+        taken, read, found = counts(await shelf.back_up(vault=vault))
+        assert (taken + read, found) == (1, why)
+        assert taken == (not why)
+
+
+async def test_an_archive_in_another_order(shelf: Shelf, kv: KvMount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where chunks give too few secrets each, the vault is asked."""
+    for n in range(40):
+        kv.put(f"{n:02}/leaf", {"n": n})
+    await shelf.back_up()
+    monkeypatch.setattr(earlier, "_TRIES", -1)  # the very first chunk is one more than there should be
+    taken, read, why = counts(made := await shelf.back_up())
+    assert (taken + read, why) == (40, ["scattered"])
+    assert await shelf.values(made) == kv.all()
+
+
+async def test_a_chunk_that_is_damaged_is_noticed_while_secrets_are_taken(
+    shelf: Shelf, kv: KvMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was authenticated until then is used, the rest is read, and a warning says so."""
+    for n in range(40):
+        kv.put(f"{n:02}/leaf", {"n": n})
+    await shelf.back_up()
+    opened = OpenV2.secrets_of
+
+    async def damaged(self: OpenV2, number: int) -> Any:
+        if self.index.entries[number].k == "kv":
+            raise DamagedArchive("chunk", "A chunk is damaged.")
+        return await opened(self, number)
+
+    monkeypatch.setattr(OpenV2, "secrets_of", damaged)
+    made = await shelf.back_up()
+    assert counts(made) == (0, 40, ["damaged"])
+    assert any("is damaged" in each for each in made.warnings)
+
+
+def token(server: OpenBaoServer, rules: dict[str, list[str]]) -> str:
+    """A token with these rights."""
+    name = f"test-{secrets.token_hex(6)}"
+    text = "\n".join(f'path "{path}" {{ capabilities = {json.dumps(rights)} }}' for path, rights in rules.items())
+    assert server.request("PUT", f"sys/policies/acl/{name}", {"policy": text})[0] == 204
+    status, answer = server.request("POST", "auth/token/create", {"policies": [name], "ttl": "1h"})
+    assert status == 200
+    return str(answer["auth"]["client_token"])
 
 
 async def test_a_vault_restored_from_a_snapshot(tmp_path: Path) -> None:

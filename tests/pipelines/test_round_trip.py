@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -25,6 +27,7 @@ from kleidia_backup import (
 )
 from kleidia_backup.demo.servers.s3 import Bucket
 from kleidia_backup.formats.facts import archive_name
+from kleidia_backup.pipeline.retention import uploads
 from kleidia_backup.stages.stores.s3.store import S3Store
 from kleidia_backup.stages.vault.kv.client import VaultClient
 
@@ -136,6 +139,34 @@ async def test_upload_in_parts(system: System, bucket: Bucket) -> None:
     assert checked.rows == 160_650
     async with S3Store(s3(bucket)) as store:
         assert await store.abort_stale(older_than=timedelta(0)) == 0
+
+
+async def test_a_backup_says_which_uploads_it_aborted(system: System) -> None:
+    """Those of ours that are a day old; a younger one, which may be another job's, stays, and is not named."""
+    folder = system.directory / "backups"
+    folder.mkdir(exist_ok=True)
+    for name, age in (("backup-full-20260101-000000.enc", 2), ("backup-full-20260102-000000.enc", 0.5)):
+        left = folder / f".{name}.0123456789abcdef.part"
+        left.write_bytes(b"x")
+        os.utime(left, (0, time.time() - age * 24 * 3600))
+    made = await backup(vault=system.vault, store=system.store, password=PASSWORD)
+    assert made.aborted_uploads == ("backups/backup-full-20260101-000000.enc",)
+    assert [path.name for path in folder.glob(".*.part")] == [".backup-full-20260102-000000.enc.0123456789abcdef.part"]
+    again = await backup(vault=system.vault, store=system.store, password=PASSWORD)
+    assert again.aborted_uploads == ()
+
+
+async def test_a_backup_says_which_uploads_to_a_bucket_it_aborted(
+    system: System, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Likewise on S3, where no upload can be made to look a day old."""
+    monkeypatch.setattr(uploads, "stale_after", lambda _: timedelta(seconds=-60))
+    name = f"{s3(bucket).prefix}backup-full-20260101-000000.enc"
+    async with S3Store(s3(bucket)) as store:
+        await (await store.create(name, part_size=5 << 20)).put_part(1, bytearray(b"x"))
+    made = await backup(vault=system.vault, store=s3(bucket), password=PASSWORD)
+    assert made.aborted_uploads == (name,)
+    assert bucket.uploads() == []
 
 
 @both_formats

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import psycopg
@@ -216,6 +217,24 @@ async def test_pages(api: httpx.AsyncClient) -> None:
     for path in ("list", "jobs", "audit"):
         for limit in ("0", "1001", "x"):
             assert (await api.get(f"/api/backup/{path}", params={"limit": limit})).status_code == 422
+
+
+async def test_archives_beyond_the_first_page(api: httpx.AsyncClient, store_directory: Path) -> None:
+    """More than a page may have: the total says how many there are, and the pages that follow have the others."""
+    made = store_directory / (await backed_up(api, "vault"))["archive"]
+    begin = datetime(2025, 1, 1, tzinfo=UTC)
+    for hours in range(1049):
+        made.with_name(f"backup-vault-{begin + timedelta(hours=hours):%Y%m%d-%H%M%S}.enc").hardlink_to(made)
+    keys: list[str] = []
+    offset: int | None = 0
+    while offset is not None:
+        page = (await api.get("/api/backup/list", params={"limit": 1000, "offset": offset})).json()
+        assert page["total"] == 1050
+        keys += [each["key"] for each in page["backups"]]
+        offset = page["next"]
+    assert len(keys) == len(set(keys)) == 1050
+    assert (await api.get("/api/backup/list", params={"offset": 1040})).json()["next"] is None
+    assert (await api.get("/restore", params={"offset": 1040})).status_code == 200
 
 
 async def test_settings_are_read_and_changed(api: httpx.AsyncClient) -> None:

@@ -259,6 +259,20 @@ async def test_a_stopping_service_lets_a_job_end(service_settings: ServiceSettin
     assert (done.status, done.error) == ("completed", None)
 
 
+async def test_incremental_reads(service_settings: ServiceSettings, kv: KvMount) -> None:
+    """With `incremental` in [backup] a job takes what did not change from the archive before, and reports it."""
+    async with Service(replace(service_settings, incremental=True)) as service:
+        first = await ended(service, (await service.submit(new_backup(options={"format": "v2"}))).id)
+        kv.put("app/secret-3", {"value": "changed"})
+        second = await ended(service, (await service.submit(new_backup(options={"format": "v2"}))).id)
+    assert first.report is not None
+    assert second.report is not None
+    assert first.report["incremental"]["full"] == [{"why": "no_archive", "root": ""}]
+    found = second.report["incremental"]
+    assert (found["archive"], found["taken"], found["read"]) == (first.archive, SECRETS, 1)
+    assert second.report["secrets"] == SECRETS + 1
+
+
 def _all_done(job: Job) -> None:
     """The progress is what the report says, and every bar is at its end."""
     report, progress = job.report, job.progress

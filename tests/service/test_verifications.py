@@ -6,26 +6,28 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import httpx
 import pytest
 
-from kleidia_backup import Scratch
+from kleidia_backup import ArchiveInfo, DirectorySettings, Scratch
 from kleidia_backup.config.drills.settings import DrillSettings
 from kleidia_backup.config.service import ServiceSettings
 from kleidia_backup.formats.facts import Facts
 from kleidia_backup.pipeline.drills.asked import DrillCheck
 from kleidia_backup.pipeline.drills.configured import on_servers
 from kleidia_backup.service.control.jobs import Job, Kind
-from kleidia_backup.service.control.proofs.records import look_up_proven
+from kleidia_backup.service.control.proofs.records import Recorded, look_up_proven
 from kleidia_backup.service.service import Service
+from kleidia_backup.service.work.proofs.verifying import chosen
 
 from .asking import admin_of, ended
 from .conftest import PASSWORD, new_backup
@@ -246,3 +248,22 @@ async def _scheduled(service: Service, kind: Kind) -> Job:
     job = await service.jobs.create(new_backup(kind=kind, requested_by=None, scheduled_for=at))
     await service.queue.defer(job.id)
     return await job_ended(service, job.id)
+
+
+async def test_turns_are_taken_among_all_archives(tmp_path: Path) -> None:
+    """Not among those of a page of the list: the oldest of 1,050 has its turn when all others had theirs."""
+    vector = next(Path(__file__).parent.parent.joinpath("formats/vectors").rglob("*.enc"))
+    begin = datetime(2025, 1, 1, tzinfo=UTC)
+    names = [f"backup-full-{begin + timedelta(hours=n):%Y%m%d-%H%M%S}.enc" for n in range(1050)]
+    shutil.copy(vector, tmp_path / names[0])
+    for name in names[1:]:
+        (tmp_path / name).hardlink_to(tmp_path / names[0])
+
+    class AllButOne:
+        async def recorded(self, archives: Sequence[ArchiveInfo]) -> dict[str, Recorded]:
+            tried = datetime.now(UTC)
+            return {each.name: Recorded(tried=None if each.name == names[0] else tried) for each in archives}
+
+    job: Any = SimpleNamespace(archive=None, kind="verify")
+    stand_in: Any = AllButOne()
+    assert (await chosen(job, DirectorySettings(tmp_path), stand_in)).name == names[0]

@@ -19,6 +19,7 @@ from kleidia_backup.stages.errors import (
     ObjectMissing,
 )
 from kleidia_backup.stages.stores.base import ObjectInfo, ObjectStore
+from kleidia_backup.stages.stores.resuming import Resumable
 from kleidia_backup.stages.stores.s3 import replace
 
 from .conftest import PREFIX, Case
@@ -323,6 +324,25 @@ async def test_stale_uploads_are_aborted(store: ObjectStore, case: Case) -> None
     assert not any("backups/backup" in name for name in case.uploads())
     for each in begun:
         await each.abort()
+
+
+async def test_unfinished_uploads_are_told(store: ObjectStore, case: Case) -> None:
+    """By name, with the bytes that are there and when they began; none when they ended."""
+    assert isinstance(store, Resumable)
+    assert await store.uploads() == ()
+    before = datetime.now(UTC) - timedelta(minutes=5)
+    begun = await store.create(NAME, part_size=case.part_size)
+    for number in (1, 2):
+        await begun.put_part(number, bytearray(sample(case.part_size)))
+    (found,) = await store.uploads()
+    assert (found.name, found.size) == (NAME, 2 * case.part_size)
+    assert found.began <= datetime.now(UTC) + timedelta(minutes=5)
+    assert found.began >= before or case.id == "moto"  # where every upload began in 2010
+    assert found.id
+    (unsized,) = await store.uploads(sizes=False)
+    assert (unsized.name, unsized.id) == (found.name, found.id)
+    await begun.abort()
+    assert await store.uploads() == ()
 
 
 async def test_a_store_can_be_entered_again(case: Case) -> None:

@@ -132,6 +132,44 @@ async def test_forbidden_paths_fail_the_backup(openbao_server: OpenBaoServer, kv
     assert "b/closed" in report.warnings()[0]
 
 
+async def test_the_right_to_list_is_named_where_that_is_missing(
+    openbao_server: OpenBaoServer, kv: KvMount, policies: Policies
+) -> None:
+    """For each folder, and no right to read, which the token has."""
+    for path in ("a", "c/hidden", "d/hidden"):
+        kv.put(path, {})
+    rules = {f"{kv.path}/metadata/*": ["list"], f"{kv.path}/data/*": ["read"]}
+    denied = {f"{kv.path}/metadata/{name}/*": ["deny"] for name in ("c", "d")}
+    with pytest.raises(VaultUnreadable) as caught:
+        await backup(openbao_server, Root("", kv.path), token=policies.token(rules | denied))
+    lists = [f"list on {kv.path}/metadata/{name}/*" for name in ("c", "d")]
+    assert sorted(map(str, caught.value.rights)) == lists
+    assert "read on" not in caught.value.hint
+    kv.delete("a")
+    with pytest.raises(VaultUnreadable):  # and no "may list secrets but read none"
+        await backup(openbao_server, Root("", kv.path), token=policies.token(rules | denied))
+
+
+@pytest.mark.parametrize("path", ["typo", "a/b/c"])
+async def test_an_empty_root_is_refused_where_that_is_asked_for(
+    openbao_server: OpenBaoServer, kv_mount: Mounter, path: str
+) -> None:
+    """Unless the root says that it may be empty; a wrong version of KV is named as the reason."""
+    kv = kv_mount(1)
+    kv.put("x", {"n": 1})
+
+    async def taken(root: Root) -> int:
+        async with VaultClient(settings(openbao_server, root)) as client:
+            return len(await collect(VaultSource(client, (root,), refuse_empty=True)))
+
+    with pytest.raises(ConfigurationError, match=f"{kv.path}/{path}/ holds no secret") as caught:
+        await taken(Root("", kv.path, path))
+    assert "allow_empty" in caught.value.hint
+    assert await taken(Root("", kv.path, path, allow_empty=True)) == 0
+    with pytest.raises(VaultMountMissing, match="is KV version 1, and is configured as version 2"):
+        await taken(Root("", kv.path, path, kv_version=2))
+
+
 async def test_a_root_that_may_not_be_listed(openbao_server: OpenBaoServer, kv: KvMount, policies: Policies) -> None:
     """It fails even when unreadable paths are allowed: nothing would be in the archive."""
     kv.put("folder/a", {})

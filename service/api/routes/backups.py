@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from ....pipeline.archives import actions as archives
 from ....pipeline.archives.checks import Check, check_connections
-from ....pipeline.archives.listing import list_archives
+from ....pipeline.archives.listing import page_of_archives
 from ....pipeline.archives.opening import full_name
 from ....pipeline.copies.deleting import delete_copies
 from ....pipeline.retention.pins import pins_of
@@ -31,6 +31,7 @@ from .shared import (
     PAGE,
     AsOf,
     Limit,
+    Offset,
     TheService,
     Viewer,
     address,
@@ -73,13 +74,16 @@ async def list_backups(
     service: TheService,
     _: Viewer,
     limit: Limit = PAGE,
-    offset: Annotated[int, Query(ge=0, le=MOST, description="How many to pass over.")] = 0,
+    offset: Offset = 0,
     as_of: AsOf = None,
 ) -> models.Backups:
-    """The archives in the store, newest first, 1,000 at most, with what is recorded of each."""
+    """The archives in the store, newest first, with what is recorded of each: a page from `offset` on.
+
+    `next` is the offset of the page that follows.
+    """
     store = store_at(await service.settings.store(), as_of)
-    found = await list_archives(store, limit=MOST)
-    page = found[offset : offset + limit]
+    found = await page_of_archives(store, limit=limit, offset=offset, trusted=MOST)
+    page = found.archives
     pins = {}
     if kept := [each.name for each in page if each.known.pinned]:
         async with store.open() as opened:
@@ -91,7 +95,7 @@ async def list_backups(
         models.Backup.of(each, recorded[each.name], copies.get(each.name.removeprefix(prefix), ()), pins.get(each.name))
         for each in page
     ]
-    return models.Backups(backups=backups, total=len(found), limit=limit, offset=offset)
+    return models.Backups(backups=backups, total=found.total, limit=limit, offset=offset, next=found.next)
 
 
 @router.get("/test-connection", responses=problems(409, 429, 502))

@@ -51,6 +51,7 @@ TheService = Annotated[Service, Depends(_service)]
 Viewer: TypeAlias = callers.Viewer
 Admin: TypeAlias = callers.Admin
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many, at most.")]
+Offset = Annotated[int, Query(ge=0, le=10_000_000, description="How many to pass over.")]
 AsOf = Annotated[
     AwareDatetime | None,
     Query(description="The store as it was then, with what was deleted or replaced since; it must keep versions."),

@@ -71,7 +71,8 @@ async def ask_compare(request: Request, service: TheService, caller: MayInspect,
 async def compare(request: Request, response: Response, service: TheService, caller: MayInspect) -> Response:
     """Begin to compare it with another one, or with what there is now."""
     form = await read(request)
-    wanted = {"key": form.text("key"), "other": form.text("other") or None, "password": form.get("password") or None}
+    other = form.text("older") or form.text("other") or None
+    wanted = {"key": form.text("key"), "other": other, "password": form.get("password") or None}
     asked = inspection_models.Comparison.model_validate(wanted)
     try:
         begun = await routes.diff(request, response, service, caller, asked)
@@ -97,7 +98,8 @@ async def _comparing(
         frame=await framed(request, service, caller, "restore"),
         key=key,
         others=[each for each in found.backups if each.key != key],
-        given={} if form is None else {"other": form.text("other")},
+        more=found.next is not None,
+        given={} if form is None else {name: form.text(name) for name in ("other", "older")},
         problem=said,
         passwords=service.config.passwords_in_requests,
     )

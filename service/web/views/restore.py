@@ -19,7 +19,7 @@ from ...api.identity.callers import (
 )
 from ...api.problems import ApiError, told
 from ...api.routes import backups, restores, verifications
-from ...api.routes.shared import PAGE, TheService, Viewer
+from ...api.routes.shared import PAGE, Offset, TheService, Viewer
 from ..asked import key_of, restore_of
 from ..forms import Form, read
 from ..frame import framed
@@ -32,9 +32,7 @@ _Key = Annotated[models.Key, Query()]
 
 
 @router.get("/restore")
-async def archives(
-    request: Request, service: TheService, caller: Viewer, offset: Annotated[int, Query(ge=0, le=1000)] = 0
-) -> Response:
+async def archives(request: Request, service: TheService, caller: Viewer, offset: Offset = 0) -> Response:
     """The archives, newest first. A store that does not answer is said in their place."""
     found, problem = None, None
     try:

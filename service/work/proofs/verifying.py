@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_args
@@ -86,7 +87,7 @@ async def chosen(job: Job, store: StoreSettings, verifications: Verifications) -
     """
     if job.archive is not None:
         return await line_of(store, job.archive)
-    archives = [] if job.kind == "drill" else await list_archives(store, locks=False)
+    archives = [] if job.kind == "drill" else await list_archives(store, limit=sys.maxsize, locks=False)
     if not archives:
         return await line_of(store, await newest_in(store))
     found = await verifications.recorded(archives)

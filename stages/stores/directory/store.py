@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -17,6 +17,7 @@ from ....pipeline.engine import MAX_CHUNK, in_thread
 from ...errors import ConfigurationError, ObjectChanged, StoreForbidden, StoreUnreachable
 from ...setting import Setting
 from ..names import PREFIX, folder, is_ours, is_probe, probe_name
+from ..resuming import UnfinishedUpload
 from .errors import mapped
 from .paths import exists, info_of, intended, path_of, require_directory, require_name, sync_up, walk
 from .replace import Replacement
@@ -146,6 +147,11 @@ class DirectoryStore:
         """As in ``base.ObjectStore``: there is no such thing here."""
         raise ConfigurationError("A directory has no URLs.", hint="Use the command download instead.")
 
+    async def uploads(self, *, sizes: bool = True) -> tuple[UnfinishedUpload, ...]:
+        """As in ``resuming.Resumable``; ``began`` is the time of the last write, and a size costs nothing."""
+        del sizes
+        return await in_thread(self._uploads)
+
     async def abort_stale(self, older_than: timedelta) -> int:
         """As in ``base.ObjectStore``; counts from the last write, so that no upload under way is ever removed."""
         return await in_thread(self._abort_stale, older_than.total_seconds())
@@ -167,6 +173,14 @@ class DirectoryStore:
 
     def _unfinished(self) -> frozenset[str]:
         return frozenset(found for name, _ in walk(self._root, self._prefix) if (found := intended(name)))
+
+    def _uploads(self) -> tuple[UnfinishedUpload, ...]:
+        found = ((name, about, intended(name)) for name, about in walk(self._root, self._prefix))
+        return tuple(
+            UnfinishedUpload(original, datetime.fromtimestamp(about.st_mtime, UTC), about.st_size, name)
+            for name, about, original in found
+            if original
+        )
 
     def _put(self, name: str, data: bytearray) -> ObjectInfo:
         upload = self._begin(name, max(len(data), 1))

@@ -26,6 +26,7 @@ from .upload import S3Upload
 if TYPE_CHECKING:
     from ..base import ObjectInfo
     from ..locks import Allowed, Lock
+    from ..resuming import UnfinishedUpload
 
 __all__ = ["S3Settings", "S3Store"]
 
@@ -93,6 +94,10 @@ class S3Store:
     async def unfinished(self) -> frozenset[str]:
         """As in ``resuming.Resumable``."""
         return await resume.names(self._bucket, self.prefix)
+
+    async def uploads(self, *, sizes: bool = True) -> tuple[UnfinishedUpload, ...]:
+        """As in ``resuming.Resumable``."""
+        return tuple(await resume.uploads(self._bucket, self.prefix, sizes=sizes))
 
     async def put(self, name: str, data: bytearray) -> ObjectInfo:
         """As in ``base.ObjectStore``."""

@@ -32,7 +32,8 @@ class Earlier:
     """``table`` says in which chunk a path is, ``load`` gives the secrets of one; there are so many ``chunks``.
 
     Everything that ``load`` gives is authenticated. When it raises, nothing more is taken, and ``failed`` says why;
-    likewise when chunks are asked for in so scattered an order that reading secrets from the vault is cheaper.
+    likewise when the archive does not say which versions it holds, and when chunks are asked for in so scattered an
+    order that reading secrets from the vault is cheaper.
     """
 
     #: Bytes: the table, the chunks that are held (a small secret has some hundred bytes, and as much again around it),
@@ -61,6 +62,9 @@ class Earlier:
             else:
                 self._held.move_to_end(number)
             if (secret := chunk.get(path)) is not None:
+                if secret.origin is None and not secret.gone:  # made without metadata: of no secret it is known
+                    self._fail("unrecorded")
+                    return None
                 self._found += 1
                 return secret
         return None

@@ -95,6 +95,11 @@ class Names(Iterator[str]):
         """Whether all of them are sub-folders; of strange names it may say no."""
         return _SECRET.search(self._keys) is None
 
+    @property
+    def left(self) -> int:
+        """About how many have not been taken yet: the strings that are left, and of a name with quotes some more."""
+        return bytes(self._keys[self._at :]).count(b'"') // 2
+
     def __next__(self) -> str:
         match = _NAME.match(self._keys, self._at)
         if match is None:

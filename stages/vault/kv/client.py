@@ -18,17 +18,20 @@ from ....formats.json.broken import BROKEN
 from ....formats.secret import MAX_SECRET
 from ....pipeline.engine import in_thread
 from ...background import end
-from ...errors import VaultMountMissing, VaultSealed
+from ...errors import VaultSealed
 from ...loop import need_asyncio
 from . import answers
 from .answers import Absent, Conflict, Deleted, Found, Names, Oversize, ReadResult, Refused, WriteResult, Written
 from .backoff import GaveUp, Trouble
-from .mounts import ask_version, no_mount
+from .mounts import ask_version, no_mount, wrong_version
 from .tokens import TokenKeeper
 from .transport import LIST, LIST_LIMIT, Call, Transport
 from .troubles import IS_VERSIONED, MOVED_ON, NO_MOUNT, Answer, final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from .settings import VaultSettings
 
 #: Largest value, in bytes, that every worker may hold at once; larger ones are read one at a time.
@@ -51,14 +54,17 @@ class _Health(msgspec.Struct):
 class VaultClient:
     """A session with one vault. An async context manager, on asyncio.
 
+    ``hasty``: somebody waits for an answer, so nothing is tried for longer than the first contact.
+
     Entering reaches the server, logs in, and starts to renew the token; leaving revokes it if the client logged in.
     Entering and every method raise ``VaultUnreachable``, ``VaultSealed`` or ``VaultError`` when nothing succeeded for
     the budget, ``VaultForbidden`` when the login is refused or the token died for good, and ``ConfigurationError`` for
     an address that redirects, or of something else.
     """
 
-    def __init__(self, settings: VaultSettings) -> None:
+    def __init__(self, settings: VaultSettings, *, hasty: bool = False) -> None:
         self.settings = settings
+        self._budget = settings.start_budget if hasty else settings.retry_budget
         self._transport = Transport(settings)
         self._tokens = TokenKeeper(settings, self._transport)
         self._versions = {root.mount: root.kv_version for root in settings.roots if root.kv_version is not None}
@@ -73,7 +79,7 @@ class VaultClient:
         except BaseException:
             await self._leave()
             raise
-        self._transport.backoff.budget = self.settings.retry_budget
+        self._transport.backoff.budget = self._budget
         self._renewal = asyncio.create_task(self._tokens.keep(), name="vault token renewal")
         return self
 
@@ -109,6 +115,13 @@ class VaultClient:
         """Whether no answer can be older than what the active server of a cluster holds (OpenBao 2.7 and newer)."""
         return self._transport.consistent
 
+    def expected(self, left: Callable[[], int]) -> AbstractContextManager[None]:
+        """Meanwhile ``left`` says how many requests are still to be made, at least.
+
+        Where a rate limit lets so few pass that the job cannot end in its time, requests raise ``JobTimeout``.
+        """
+        return self._transport.backoff.expected(left)
+
     # One request ----------------------------------------------------------------------------------------------
 
     async def request(self, call: Call) -> Answer:
@@ -127,7 +140,7 @@ class VaultClient:
         try:
             return await self.request(call)
         except GaveUp as exc:
-            raise final(self.settings.address, exc.trouble, self.settings.retry_budget) from None
+            raise final(self.settings.address, exc.trouble, self._budget) from None
 
     # Mounts ---------------------------------------------------------------------------------------------------
 
@@ -230,9 +243,7 @@ class VaultClient:
         if isinstance(result, Refused) and answer.says(NO_MOUNT):
             raise no_mount(self.settings.address, mount)
         if isinstance(result, Refused) and answer.says(IS_VERSIONED):
-            raise VaultMountMissing(
-                f"The mount {mount!r} is KV version 2, and is configured as version 1.", hint="Leave the version out."
-            )
+            raise wrong_version(mount, 2, 1)
         return result
 
 

@@ -166,7 +166,7 @@ class Logins:
                 # A client for each call: it keeps state. No token is "", for None means VAULT_TOKEN or ~/.vault-token.
                 return function(hvac.Client(token=token, **self._options))
         except hvac_errors.RateLimitExceeded:
-            return Trouble("busy", "answers 429, too many requests")
+            return Trouble("busy", "answers 429, too many requests", limited=True)
         except hvac_errors.VaultDown as exc:
             # text of hvac: one class stands for every 503.
             return Trouble("sealed" if "sealed" in str(exc) else "busy", "answers 503")

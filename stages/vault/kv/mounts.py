@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +14,7 @@ from .tokens import ALIVE
 from .transport import LIST, Call
 
 if TYPE_CHECKING:
+    from .roots import Root
     from .troubles import Answer
 
 
@@ -66,6 +68,27 @@ async def ask_version(control: Callable[[Call], Awaitable[Answer]], address: str
     if found.type not in {"kv", "generic"}:
         raise VaultMountMissing(f"The mount {mount!r} is a {found.type} engine, not a KV engine.", hint=seen)
     return 2 if (found.options or {}).get("version") == "2" else 1
+
+
+async def check_version(control: Callable[[Call], Awaitable[Answer]], address: str, root: Root) -> None:
+    """Refuse a root whose version is another one than is configured: there a KV engine shows nothing, or nonsense.
+
+    Raises ``VaultMountMissing``; nothing where the token may not ask.
+    """
+    if root.kv_version is None:
+        return
+    with suppress(VaultForbidden):
+        actual = await ask_version(control, address, root.mount)
+        if actual != root.kv_version:
+            raise wrong_version(root.mount, actual, root.kv_version)
+
+
+def wrong_version(mount: str, actual: int, configured: int) -> VaultMountMissing:
+    """The error for a mount that has another version than is configured."""
+    return VaultMountMissing(
+        f"The mount {mount!r} is KV version {actual}, and is configured as version {configured}.",
+        hint="Leave the version out (kv_version).",
+    )
 
 
 def no_mount(address: str, mount: str, seen: str = "") -> VaultMountMissing:

@@ -17,7 +17,8 @@ from ...errors import ConfigurationError
 class Root:
     """The folder ``path`` of KV mount ``mount`` (all of it when empty), as archive paths that begin with ``prefix``.
 
-    ``prefix`` is empty or ends with a slash. ``kv_version`` is asked of the server unless given (1 or 2).
+    ``prefix`` is empty or ends with a slash. ``kv_version`` is asked of the server unless given (1 or 2). A backup
+    refuses a root that holds nothing, for its path may be a mistake, unless ``allow_empty``.
     Raises ``ConfigurationError`` for what can name no folder.
     """
 
@@ -25,6 +26,7 @@ class Root:
     mount: str
     path: str = ""
     kv_version: int | None = None
+    allow_empty: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mount", self.mount.strip("/"))

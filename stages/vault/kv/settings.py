@@ -106,6 +106,7 @@ class VaultSettings:
         Setting(
             "The folders to back up: a KV mount, a path in it (all of the mount when left out), and the prefix that "
             "its\nsecrets have in the archive. kv_version (1 or 2) is asked of the server unless given.\n"
+            "A backup refuses a root without any secret, for its path may be wrong, unless it has allow_empty = true.\n"
             "In the environment as JSON",
             shown=True,
         ),

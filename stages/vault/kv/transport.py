@@ -61,6 +61,7 @@ class Transport:
         self.backoff = SharedBackoff(
             settings.workers,
             budget=settings.start_budget,
+            patience=settings.retry_budget,
             base=settings.retry_base,
             cap=settings.retry_cap,
             adaptive=settings.adaptive,
@@ -126,7 +127,7 @@ class Transport:
         except GaveUp as exc:
             if exc.alone:
                 raise
-            raise final(self._address, exc.trouble, self.backoff.budget) from None
+            raise final(self._address, exc.trouble, exc.after) from None
 
     async def insist(self, exchange: Callable[[], Awaitable[T | Trouble]]) -> T:
         """As ``persist``, for an exchange that everything else needs: any failure is an error."""

@@ -13,6 +13,7 @@ import msgspec
 from ....formats.json.broken import BROKEN
 from ...errors import ConfigurationError, VaultError, VaultForbidden, VaultSealed, VaultUnreachable
 from ...retry_after import retry_after
+from ...words import span
 from .backoff import Trouble
 
 #: Server errors that no repetition cures: they are about this one secret.
@@ -66,7 +67,8 @@ def classify(address: str, answer: Answer, headers: Mapping[str, str]) -> Answer
     """
     status = answer.status
     if status == 429:
-        return Trouble("busy", "answers 429, too many requests", _wait(headers))
+        told = "Retry-After" in headers
+        return Trouble("busy", "answers 429, too many requests", _wait(headers), limited=True, told=told)
     if status == 503:
         return _unavailable(address, answer, headers)
     if status in {412, 500, 502, 504} and not any(map(answer.says, _LASTING)):
@@ -176,6 +178,12 @@ def final(address: str, trouble: Trouble, seconds: float) -> VaultError:
                 f"The vault at {address} {trouble.text}; nothing else for {seconds:g} s.",
                 hint="Configure the address of the active server, or let standbys forward requests; a cluster without "
                 "an active server waits for an election.",
+            )
+        case "busy" if trouble.retry_after > seconds:
+            return VaultUnreachable(
+                f"The vault at {address} {trouble.text}, and asks to be left alone for {span(trouble.retry_after)}: "
+                f"longer than a job waits ({seconds:g} s).",
+                hint="Raise its rate limit (quota), or retry_budget in [vault].",
             )
         case "busy":
             return VaultUnreachable(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from .....pipeline.engine import in_thread
 from ....errors import StoreForbidden
+from ...resuming import UnfinishedUpload
 from .. import multipart
 from ..checksums import checks
 from ..rules import NotSupported, UploadMissing
@@ -67,6 +69,21 @@ async def names(bucket: Bucket, prefix: str) -> frozenset[str]:
         return frozenset([upload["Key"] async for upload in multipart.unfinished(bucket, prefix)])
     except (StoreForbidden, NotSupported):
         return frozenset()
+
+
+async def uploads(bucket: Bucket, prefix: str, *, sizes: bool) -> list[UnfinishedUpload]:
+    """As in ``resuming.Resumable``."""
+    found: list[UnfinishedUpload] = []
+    async for upload in multipart.unfinished(bucket, prefix):
+        name, upload_id, size = upload["Key"], upload["UploadId"], None
+        if sizes:
+            try:
+                parts = await multipart.sizes(bucket, name, upload_id)
+            except UploadMissing:
+                continue  # it ended meanwhile
+            size = None if parts is None else sum(parts.values())
+        found.append(UnfinishedUpload(name, upload["Initiated"].astimezone(UTC), size, upload_id))
+    return found
 
 
 class ResumedUpload:

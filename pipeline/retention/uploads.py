@@ -1,0 +1,81 @@
+"""Unfinished uploads: what a killed run left, which costs room until it is aborted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ...stages.errors import ConfigurationError, StoreError
+from ...stages.stores.names import is_ours
+from ...stages.stores.resuming import Resumable, UnfinishedUpload
+
+if TYPE_CHECKING:
+    from ...stages.stores.base import ObjectStore, StoreSettings
+
+#: Unfinished uploads of ours older than this are aborted by the next backup.
+STALE_UPLOADS = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftUpload:
+    """An upload that runs or broke off. ``began`` is when, in a directory when it was last written to.
+
+    ``size`` is its bytes so far, None where the store does not say. A backup that begins after ``aborted_after`` aborts
+    it; None: it is not one of ours, and stays. ``id`` is what the store knows it by.
+    """
+
+    name: str
+    began: datetime
+    size: int | None
+    aborted_after: datetime | None
+    id: str
+
+
+def stale_after(limit: float) -> timedelta:
+    """How old an upload is that no job of ``limit`` seconds works on any more."""
+    return max(STALE_UPLOADS, 2 * timedelta(seconds=limit))
+
+
+async def list_uploads(store: StoreSettings, *, limit: float) -> list[LeftUpload]:
+    """The unfinished uploads under the store's prefix, the oldest first; ``limit`` is that of backups, seconds.
+
+    Raises ``ConfigurationError`` for a store that knows none, and the ``StoreError`` tree.
+    """
+    async with store.open() as target:
+        if not isinstance(target, Resumable):
+            raise ConfigurationError(f"{store.where} knows no unfinished uploads.", hint="Leave out --uploads.")
+        found, after = await target.uploads(), stale_after(limit)
+        return sorted(
+            (
+                LeftUpload(
+                    each.name,
+                    each.began,
+                    each.size,
+                    each.began + after if is_ours(each.name, target.prefix) else None,
+                    each.id,
+                )
+                for each in found
+            ),
+            key=lambda each: (each.began, each.name),
+        )
+
+
+async def abort_left(store: ObjectStore, limit: float) -> Sequence[UnfinishedUpload]:
+    """Abort those of ours that no job of ``limit`` seconds works on any more; which those were.
+
+    None where the store, or the key, cannot. Raises the ``StoreError`` tree.
+    """
+    after = stale_after(limit)
+    left: list[UnfinishedUpload] = []
+    begun = datetime.now(UTC) - after
+    if isinstance(store, Resumable):
+        with suppress(StoreError):  # what is needed for the backup itself fails below
+            left = [
+                each
+                for each in await store.uploads(sizes=False)
+                if each.began < begun and is_ours(each.name, store.prefix)
+            ]
+    return left if await store.abort_stale(after) else ()
