@@ -23,7 +23,9 @@ class Limit:
 
     what: str
     reference: str = ""
-    unit: Literal["× its time", "× as fast", "of its rate", "of its size", "s", "MiB", "GB/s", "of the first half's"]
+    unit: Literal[
+        "× its time", "× as fast", "of its rate", "of its size", "s", "ms", "MiB", "GB/s", "of the first half's"
+    ]
     must: float
     aim: float | None = None
     at_least: bool = False

@@ -143,6 +143,20 @@ V1: dict[str, Limit] = {
         must=1.1,
         room=1,
     ),
+    "page_first": Limit(
+        what="the page's first view: History of 10,000 jobs, and its four files after it",
+        unit="ms",
+        must=100,
+        aim=50,
+        room=1,
+    ),
+    "page_many": Limit(
+        what="History of 10,000 jobs, its newest page and one in the middle",
+        reference="two such pages of a history of ten",
+        unit="× its time",
+        must=1.2,
+        room=1,
+    ),
     "neighbour_vault": Limit(
         what="another client's p99 at the vault during a backup",
         reference="the same with `adaptive = false`",

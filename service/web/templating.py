@@ -52,6 +52,7 @@ def _environment() -> jinja2.Environment:
         "state",
         "done",
         "load",
+        "steps",
     ):
         made.filters[name] = getattr(words, name)
     made.globals.update(icons=words.ICONS, kinds=words.KINDS, types=words.TYPES, actions=words.ACTIONS, utc=words.utc)

@@ -1,5 +1,6 @@
 """History: what runs and ran, a backup now, cancelling, one job in full, and the audit log."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
@@ -75,12 +76,19 @@ def _said(day: schedules.Day) -> str:
 def _charts(made: list[Job]) -> list[tuple[str, charts.Chart]]:
     """What backups became over time: a title and bars for each measure."""
     ends = [f"{job.finished_at:%Y-%m-%d %H:%M}" for job in made]
-    sizes = [charts.Point(job.size or 0, f"{end}: {words.size(job.size)}") for job, end in zip(made, ends, strict=True)]
-    times = [
-        charts.Point(job.duration or 0, f"{end}: {words.duration(job.duration)}")
-        for job, end in zip(made, ends, strict=True)
+    return [
+        _chart("Size of the last full backups", [job.size or 0 for job in made], ends, words.size),
+        _chart("How long they took", [job.duration or 0 for job in made], ends, words.duration),
     ]
-    return [("Size of the last full backups", charts.bars(sizes)), ("How long they took", charts.bars(times))]
+
+
+def _chart(
+    title: str, values: Sequence[float], ends: list[str], say: Callable[[float], str]
+) -> tuple[str, charts.Chart]:
+    """One of them; its title says between what its bars are, for it has no axis."""
+    points = [charts.Point(value, f"{end}: {say(value)}") for value, end in zip(values, ends, strict=True)]
+    said = f"{title}: {say(min(values))} to {say(max(values))}" if values else title
+    return said, charts.bars(points)
 
 
 @router.get("/history/running")
