@@ -153,8 +153,8 @@ def _listen(host: str, port: int) -> socket.socket:
             f"The service cannot listen at {host}:{port}: {reason}.",
             hint="Choose another host or port in [service], or by --host and --port.",
         ) from exc
-    # Connections inherit it. asyncio sets it for sockets alone that name their protocol, which this one does not. Without
-    # it the body of an answer waits until its head was acknowledged, for which a client takes 40 ms.
+    # Connections inherit it. asyncio sets it for sockets alone that name their protocol, which this one does not.
+    # Without it the body of an answer waits until its head was acknowledged, for which a client takes 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

@@ -11,7 +11,7 @@ from ...api.identity.callers import MayBackup, MayCancel
 from ...api.problems import ApiError
 from ...api.routes import backups, jobs, schedules
 from ...api.routes.shared import PAGE, Before, TheService, Viewer
-from ...control.jobs import Job
+from ...control.jobs import Measured
 from .. import charts, evidence, words
 from ..forms import read
 from ..frame import framed, viewpoint
@@ -38,8 +38,7 @@ async def history(
 ) -> Response:
     """The jobs, newest first, under what runs. A list's "all" is an empty text."""
     found = await service.jobs.page(limit=PAGE, before=before, kind=kind or None, status=status or None)
-    made = await service.jobs.page(limit=_CHARTED, kind="backup", status="completed")
-    made = [job for job in reversed(made) if job.backup_type == "full"]
+    made = await service.jobs.measured(_CHARTED)
     return page(
         "history.html",
         request,
@@ -73,12 +72,12 @@ def _said(day: schedules.Day) -> str:
     return f"{day.date}: {', '.join(parts) or 'nothing'}"
 
 
-def _charts(made: list[Job]) -> list[tuple[str, charts.Chart]]:
+def _charts(made: list[Measured]) -> list[tuple[str, charts.Chart]]:
     """What backups became over time: a title and bars for each measure."""
-    ends = [f"{job.finished_at:%Y-%m-%d %H:%M}" for job in made]
+    ends = [f"{each.ended:%Y-%m-%d %H:%M}" for each in made]
     return [
-        _chart("Size of the last full backups", [job.size or 0 for job in made], ends, words.size),
-        _chart("How long they took", [job.duration or 0 for job in made], ends, words.duration),
+        _chart("Size of the last full backups", [each.size for each in made], ends, words.size),
+        _chart("How long they took", [each.seconds for each in made], ends, words.duration),
     ]
 
 
