@@ -25,7 +25,7 @@ import jwt
 import psutil
 import pytest
 
-from kleidia_backup import TokenAuth, VaultSettings
+from kleidia_backup import PostgresSettings, TokenAuth, VaultSettings
 
 from .configuration import configuration
 from .measuring import Measure
@@ -72,11 +72,12 @@ class Pollers:
 
 @dataclass(frozen=True)
 class Served:
-    """A service as a process, and a token for it."""
+    """A service as a process, a token for it, and where it keeps what it keeps."""
 
     url: str
-    secret: str
+    secret: str = field(repr=False)
     process: int
+    control: PostgresSettings
 
     @property
     def token(self) -> str:
@@ -149,7 +150,7 @@ def serving(system: System, sizes: Sizes, file: Path) -> Iterator[Served]:
     try:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
-        yield Served(told["url"], jwt_secret(vault), process.pid)
+        yield Served(told["url"], jwt_secret(vault), process.pid, control)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

@@ -146,10 +146,10 @@ class ServiceSettings(JobSettings):
         # More than are taken in one go, and some that keep us waiting.
         Setting(
             "Connections at the same time, at most. Then those that wait longest for their client's request are "
-            "closed.\nA hundred clients that poll have a connection each.",
+            "closed.\nA client that polls has one, a person with two pages open has two.",
             least=150,
         ),
-    ] = 350
+    ] = 450
     environment: Annotated[
         str, Setting("What the page says this system is, so that nobody mistakes it for another.", "production")
     ] = ""

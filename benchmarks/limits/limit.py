@@ -20,6 +20,7 @@ Unit: TypeAlias = Literal[
     "of its requests",
     "of the first half's",
     "s",
+    "ms",
     "MiB",
     "GB/s",
 ]

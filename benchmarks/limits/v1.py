@@ -143,6 +143,28 @@ V1: dict[str, Limit] = {
         must=1.1,
         room=1,
     ),
+    "page_first": Limit(
+        what="the page's first view: History of 10,000 jobs, and its four files after it",
+        unit="ms",
+        must=100,
+        aim=50,
+        room=1,
+    ),
+    "page_many": Limit(
+        what="History of 10,000 jobs, its newest page and one in the middle",
+        reference="the newest page of 200 jobs, which shows as much",
+        unit="× its time",
+        must=1.2,
+        room=1.1,
+    ),
+    "page_ten": Limit(
+        what="the same",
+        reference="the page of ten jobs, which shows ten rows instead of 50, and ten bars instead of 90",
+        unit="× its time",
+        must=1.4,
+        aim=1.2,
+        room=1.1,
+    ),
     "neighbour_vault": Limit(
         what="another client's p99 at the vault during a backup",
         reference="the same with `adaptive = false`",

@@ -42,7 +42,7 @@ def history(now: datetime) -> list[_Made]:
     """Thirty days of nightly backups, daily verifications and weekly drills, oldest first."""
     made = []
     for ago in range(DAYS, 0, -1):
-        night = (now - timedelta(days=ago)).replace(hour=2, minute=0, second=0, microsecond=0)
+        night = _night(now, ago)
         size = 290_000 - ago * 2_000 + ago * 7919 % 11 * 300  # about as large as the real ones
         if ago in _FAILED:
             made.append(_Made("backup", night, 4.2, None, _FAILED[ago], _HINTS[ago]))
@@ -52,6 +52,11 @@ def history(now: datetime) -> list[_Made]:
         if night.weekday() == 6:
             made.append(_Made("drill", night.replace(hour=5), 5 + size / 200_000, size))
     return made
+
+
+def _night(now: datetime, ago: int) -> datetime:
+    """When the backup of so many days ago was due."""
+    return (now - timedelta(days=ago)).replace(hour=2, minute=0, second=0, microsecond=0)
 
 
 async def live(service: Service) -> None:
@@ -75,7 +80,10 @@ def _asked(kind: Kind) -> NewJob:
 
 
 async def _write(target: str, connection: Connection) -> None:
-    for each in history(datetime.now(UTC)):
+    now = datetime.now(UTC)
+    for ago in _MISSED:
+        await connection.execute(_NOTE_MISSED, (target, _night(now, ago)))
+    for each in history(now):
         ended = each.due + timedelta(seconds=each.seconds)
         values = (
             each.kind,
@@ -93,6 +101,7 @@ async def _write(target: str, connection: Connection) -> None:
         await connection.execute(_INSERT, values)
 
 
+_NOTE_MISSED = "INSERT INTO kleidia_backup.missed_runs (target, kind, due) VALUES (%s, 'backup', %s)"
 _INSERT = """
     INSERT INTO kleidia_backup.jobs
         (kind, backup_type, target, status, size, error, hint, scheduled_for, created_at, started_at, finished_at,

@@ -61,6 +61,12 @@ class Cron:
         """The last due time up to and including ``moment``."""
         return next(due for due in self._times(moment + _JUMP, reverse=True) if due <= moment)
 
+    @property
+    def words(self) -> str:
+        """The same as a person says it, such as ``at 02:00 every day``."""
+        said = CronSim(self.text, datetime.now(UTC)).explain()
+        return said[:1].lower() + said[1:]
+
     def _times(self, moment: datetime, *, reverse: bool = False) -> Iterator[datetime]:
         try:
             for due in CronSim(self.text, moment.astimezone(self._zone), reverse=reverse):

@@ -19,6 +19,11 @@ LIST = """
       AND (%s::text IS NULL OR kind = %s) AND (%s::text IS NULL OR status = %s)
     ORDER BY id DESC LIMIT %s
 """
+MEASURED = """
+    SELECT backup_type, finished_at, size, extract(epoch FROM finished_at - started_at)::double precision
+    FROM kleidia_backup.jobs WHERE target = %s AND kind = 'backup' AND status = 'completed'
+    ORDER BY id DESC LIMIT %s
+"""
 START = """
     UPDATE kleidia_backup.jobs SET status = 'running', started_at = now(), heartbeat_at = now(), replica = %s
     WHERE target = %s AND id = %s AND status = 'pending' AND kind = ANY(%s) RETURNING *

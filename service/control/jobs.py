@@ -112,6 +112,15 @@ class Recorded:
     checksum: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A backup that was made: when it ended, its bytes, and the seconds that it took."""
+
+    ended: datetime
+    size: int
+    seconds: float
+
+
 class Jobs:
     """The jobs of one target; those of others are not there. Every method raises what ``Control.connection`` raises.
 
@@ -155,6 +164,16 @@ class Jobs:
         return await self._all(
             queries.LIST, self._target, before, before, kind, kind, status, status, max(0, min(limit, MAX_LISTED))
         )
+
+    async def measured(self, limit: int) -> list[Measured]:
+        """The full ones of the last ``limit`` backups that were made, oldest first; without all else that jobs say."""
+        async with self._control.connection() as connection:
+            rows = await (await connection.execute(queries.MEASURED, (self._target, limit))).fetchall()
+        return [
+            Measured(ended, size or 0, seconds or 0.0)
+            for kind, ended, size, seconds in reversed(rows)
+            if kind == "full"
+        ]
 
     async def running(self) -> list[Job]:
         """Jobs that wait or run, oldest first."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup, escape
+
 #: Units of the drawing: it is scaled to where it is shown.
 _WIDTH, _HEIGHT, _GAP = 600, 80, 2
 
@@ -28,6 +30,16 @@ class Chart:
     bars: tuple[Bar, ...]
     width: int = _WIDTH
     height: int = _HEIGHT
+
+    @property
+    def drawn(self) -> Markup:
+        """The bars as SVG. A page has two hundred: a template takes six times as long for them."""
+        made = "".join(
+            f'<rect class="{each.kind}" x="{each.x}" y="{each.y}" width="{each.width}" height="{each.height}">'
+            f"<title>{escape(each.title)}</title></rect>"
+            for each in self.bars
+        )
+        return Markup(made)  # noqa: S704 - the title is escaped, the rest is numbers and our own words
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def _environment() -> jinja2.Environment:
         "state",
         "done",
         "load",
+        "steps",
     ):
         made.filters[name] = getattr(words, name)
     made.filters["slowed_down"] = slowed_down

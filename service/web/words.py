@@ -56,6 +56,8 @@ _LOAD = {
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _PHASES = {
     "prepare": "preparing",
+    "plan": "looking at what is there and in the archive",
+    "download": "fetching the archive",
     "backup": "dumping, sealing and uploading",
     "verify": "reading and verifying the archive; nothing has changed",
     "restore": "restoring; nothing is visible in the database until it commits",
@@ -63,6 +65,15 @@ _PHASES = {
     "prune": "removing secrets that the archive does not have",
     "undo": "taking back what it wrote",
 }
+#: What a restore does one after the other, from the archive to its end.
+_STEPS = {
+    "verify": "Read and verify the whole archive. Nothing is changed.",
+    "restore": "Write rows and secrets. Until it commits, cancelling is safe.",
+    "commit": "Commit. From here on it cannot be cancelled.",
+    "prune": "Remove secrets that the archive does not have.",
+}
+#: Options of a restore of less than the whole, which reads only what it needs.
+_SOME = ("tables", "secrets", "undo", "dismiss")
 _CANCEL = {
     "backup": "Cancelling ends it and removes what was uploaded. The archives that are there stay.",
     "restore": "Until it commits nothing has changed, and secrets that it wrote are taken back: cancelling is safe.",
@@ -133,6 +144,19 @@ def phase(job: Job) -> str:
     if job.status == "pending":
         return "waiting for a replica that is free"
     return _PHASES.get(job.phase or "", job.phase or "")
+
+
+def steps(job: Job) -> list[tuple[str, str]]:
+    """What a restore that runs has done, does, and has still to do: the state of each step, and what it is.
+
+    Empty for other jobs, for a restore of some tables or secrets, and for one that takes back what it wrote.
+    """
+    if job.kind != "restore" or not job.active or job.phase == "undo" or any(map(job.options.get, _SOME)):
+        return []
+    names = [name for name in _STEPS if name != "prune" or job.options.get("prune")]
+    at = names.index(job.phase) if job.phase in names else -1
+    states = ["completed" if place < at else "running" if place == at else "pending" for place in range(len(names))]
+    return [(state, _STEPS[name]) for state, name in zip(states, names, strict=True)]
 
 
 def cancelling(job: Job) -> str:

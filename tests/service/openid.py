@@ -1,4 +1,7 @@
-"""A small OpenID provider on loopback: real keys, codes that are good once, PKCE, and what a test makes it do wrong."""
+"""A small OpenID provider on loopback: real keys, codes that are good once, PKCE, and what a test makes it do wrong.
+
+For a person before a browser it has a page (``shows``): whoever it knows goes on from there, or does not want to.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,6 +37,7 @@ class OpenId:
     change: dict[str, Any] = field(default_factory=dict)
     sign: Callable[[dict[str, Any]], str] | None = None
     forgetful: bool = False
+    shows: bool = False
     asked: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
@@ -66,8 +71,21 @@ class OpenId:
         assert asked["client_id"] == CLIENT
         code = secrets.token_urlsafe(16)
         self.asked[code] = asked
-        back = urlencode({"code": code, "state": asked["state"], "iss": self.issuer})
-        return web.Response(status=302, headers={"Location": f"{asked['redirect_uri']}?{back}"})
+        back = self._back(asked, code=code)
+        if self.shows:
+            no = self._back(asked, error="access_denied")
+            links = f'<a href="{escape(back)}">Go on as {self.user["name"]}</a> <a href="{escape(no)}">Do not</a>'
+            icon = '<link rel="icon" href="data:,">'  # else a browser asks for one
+            return web.Response(text=f"{icon}<h1>The provider</h1>{links}", content_type="text/html")
+        return web.Response(status=302, headers={"Location": back})
+
+    def _back(self, asked: dict[str, str], **answer: str) -> str:
+        said = urlencode(answer | {"state": asked["state"], "iss": self.issuer})
+        return f"{asked['redirect_uri']}?{said}"
+
+    async def end(self, request: web.Request) -> web.Response:
+        """Whose session ends there is led back."""
+        return web.Response(status=302, headers={"Location": request.query["post_logout_redirect_uri"]})
 
     async def token(self, request: web.Request) -> web.Response:
         form = await request.post()
@@ -94,6 +112,7 @@ async def open_id() -> AsyncIterator[OpenId]:
     app.router.add_get("/.well-known/openid-configuration", provider.about)
     app.router.add_get("/keys", provider.keys)
     app.router.add_get("/authorize", provider.authorize)
+    app.router.add_get("/end", provider.end)
     app.router.add_post("/token", provider.token)
     runner = web.AppRunner(app)
     await runner.setup()

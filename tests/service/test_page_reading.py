@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 import shlex
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,10 +18,13 @@ import pytest
 from kleidia_backup.cli import build_parser
 from kleidia_backup.commands.arguments.places import check_places
 from kleidia_backup.commands.arguments.some import check_chosen
+from kleidia_backup.config.service import ServiceSettings
 from kleidia_backup.demo.servers.together import KvMount
+from kleidia_backup.pipeline.copies.settings import Copy
 from kleidia_backup.service.api.models import Restore
 from kleidia_backup.service.service import Service
 from kleidia_backup.service.web.command import restore_command
+from kleidia_backup.stages.stores.directory.store import DirectorySettings
 
 from .asking import admin_of, backed_up, ended
 from .conftest import PASSWORD, new_backup
@@ -164,3 +169,43 @@ async def test_a_drill_as_tables(service: Service) -> None:
     assert '<th scope="row">restore</th><td>2026-01-18 12:00</td><td>1 min 01 s</td><td>ok</td>' in page
     assert "1.0 h" in page or "1 h 00 min" in page
     assert page.index("Not as the archive says") < page.index("<caption>Archive")
+
+
+async def test_a_restore_says_what_is_done_and_what_is_not(service: Service) -> None:
+    """Step by step, each marked for who sees no colours; what takes back what it wrote has no steps."""
+    job = await service.jobs.create(new_backup(kind="restore", archive=_KEY, options={"prune": True}))
+    shown = {}
+    async with admin_of(service) as admin, service.control.connection() as connection:
+        for phase in ("prepare", "verify", "restore", "commit", "prune", "undo"):
+            await connection.execute(
+                "UPDATE kleidia_backup.jobs SET status = 'running', started_at = now(), phase = %s", (phase,)
+            )
+            page = (await admin.get(f"/jobs/{job.id}")).text
+            shown[phase] = re.findall(r"<li( aria-current=\"step\")?>.*?>([a-z ]+):</span>", page)
+            assert ("cannot be cancelled any more" in page) == (phase == "commit")
+    now, done, later = (' aria-current="step"', "now"), ("", "done"), ("", "not yet")
+    assert shown == {
+        "prepare": [later] * 4,
+        "verify": [now, later, later, later],
+        "restore": [done, now, later, later],
+        "commit": [done, done, now, later],
+        "prune": [done, done, done, now],
+        "undo": [],
+    }
+
+
+async def test_settings_say_what_the_configuration_does(service_settings: ServiceSettings, tmp_path: Path) -> None:
+    """Schedules in words with their next runs, how archives are locked, and the second copies."""
+    copy = Copy(number=1, name="far <away>", store=DirectorySettings(tmp_path))
+    async with Service(replace(service_settings, copies=(copy,))) as service, admin_of(service) as admin:
+        changed = {"schedule": "30 1 * * *", "drill_schedule": "0 5 * * 0", "drill_schedule_enabled": True}
+        assert (await admin.put("/api/backup/settings", json=changed | {"schedule_enabled": True})).status_code == 200
+        page = (await admin.get("/settings")).text
+    backups = re.search(r"The next backups, at 01:30 every day: ([^(]*) \(UTC\)", page)
+    assert backups, page
+    assert len(backups[1].split(", ")) == 5
+    assert "The next drills, at 05:00 on Sunday: " in page
+    assert "No verification is made by the schedule." in page
+    assert "The service does not lock archives." in page
+    assert "far &lt;away&gt;" in page
+    assert str(tmp_path) in page

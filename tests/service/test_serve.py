@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,9 +20,10 @@ import psutil
 import psycopg
 import pytest
 
-from kleidia_backup.service.server import _config
+from kleidia_backup.service.server import _config, _listen
 from kleidia_backup.service.service import Service
 from kleidia_backup.service.targets.held import OneTarget
+from kleidia_backup.stages.errors import ConfigurationError
 
 from .conftest import PASSWORD
 from .serving import serving
@@ -84,6 +86,17 @@ async def test_a_forwarded_address_is_believed_from_whom_is_configured(
 def application_name(conninfo: str) -> str:
     """The name of a database, which is the target unless another is configured."""
     return str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_answers_are_not_held_back(host: str) -> None:
+    """On a connection that stays open a small answer is sent at once, not when its head was acknowledged (40 ms)."""
+    try:
+        listening = _listen(host, 0)
+    except ConfigurationError:
+        pytest.skip(f"this machine has no {host}")
+    with listening, socket.create_connection(listening.getsockname()[:2]), listening.accept()[0] as taken:
+        assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_that_is_taken(configuration: Path) -> None:

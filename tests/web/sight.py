@@ -16,25 +16,28 @@ class Sight:
     """A page, and the API beside it, by which effects are checked outside the browser.
 
     ``wrong`` collects what the browser complains of (a refused script or style, an error) and requests that leave the
-    origin.
+    origin; ``provider`` is where a login may lead.
     """
 
-    def __init__(self, page: Page, demo: dict[str, str], api: httpx.Client) -> None:
+    def __init__(self, page: Page, demo: dict[str, str], api: httpx.Client, provider: str | None = None) -> None:
         self.page, self.demo, self.api = page, demo, api
+        known = (demo["url"], provider or demo["url"])
         self.wrong: list[str] = []
         page.on("console", lambda said: self.wrong.append(said.text) if said.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith(demo["url"]) else self.wrong.append(asked.url))
+        page.on("request", lambda asked: None if asked.url.startswith(known) else self.wrong.append(asked.url))
 
     @classmethod
     @contextmanager
-    def opened(cls, browser: Browser, demo: dict[str, str], **options: Any) -> Iterator[Self]:
+    def opened(
+        cls, browser: Browser, demo: dict[str, str], provider: str | None = None, **options: Any
+    ) -> Iterator[Self]:
         """A window of its own, with no cookies of others."""
         context = browser.new_context(base_url=demo["url"], **options)
         headers = {"Authorization": f"Bearer {demo['admin_token']}"}
         try:
             with httpx.Client(base_url=demo["url"], headers=headers) as api:
-                made = cls(context.new_page(), demo, api)
+                made = cls(context.new_page(), demo, api, provider)
                 yield made
                 assert made.wrong == []
         finally:
@@ -42,7 +45,7 @@ class Sight:
 
     def log_in(self, role: str = "admin") -> None:
         """By a token, as the demo tells it."""
-        self.page.goto("/login")
+        self.page.goto("/login/token")
         self.page.get_by_label("Token").fill(self.demo[f"{role}_token"])
         self.page.get_by_role("button", name="Log in with the token").click()
         self.page.wait_for_url("**/history")

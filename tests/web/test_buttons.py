@@ -7,10 +7,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from kleidia_backup.service.web import templating
 
+from .sight import Sight
+from .test_restoring import unfinished
+
 if TYPE_CHECKING:
-    from .sight import Sight
+    from playwright.sync_api import Browser
+
     from .site import Site
 
 #: What a form or a button calls, and the tests that press it. A new button fails here until it has one.
@@ -47,6 +53,17 @@ PRESSED = {
 }
 _ADDRESS = re.compile(r"""<(?:form|button)\b[^>]*?\b(?:form)?action="([^"]*)"|<a class="button" href="([^"]*)\"""")
 
+#: What a page has that is pressed: how it is sent, and where.
+_PRESSABLE = """
+[...document.querySelectorAll("form, [formaction], [hx-post], a.button")].map(each => each.matches("a")
+    ? ["get", each.getAttribute("href")]
+    : [(each.form || each).method, each.getAttribute("formaction") || each.getAttribute("action")
+        || each.getAttribute("hx-post")])
+"""
+#: Of ``PRESSED``, what is seen before a login or after one that failed, where there are several systems, and what an
+#: archive in a directory has instead of a link to the store.
+_ELSEWHERE = {"/login/token", "/login?next={}", "/login", "/switch", "/api{}/backup/archive/{}"}
+
 
 def test_every_button_has_a_test() -> None:
     """Of all templates; and each test that is named is there."""
@@ -81,3 +98,66 @@ def test_lists_are_filtered(person: Sight, site: Site) -> None:
         person.page.get_by_role("link", name="Download as CSV").click()
     lines = file.value.path().read_text(encoding="utf-8").splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == [str(entry["id"]) for entry in entries]
+
+
+@pytest.mark.parametrize("role", ["admin", "operator", "viewer"])
+def test_whoever_sees_a_button_may_press_it(chromium: Browser, site: Site, role: str) -> None:
+    """Every view as it is shown, with a job that runs and a restore that ended in the middle.
+
+    What can be pressed there is one of those that have a test, and is not refused to who sees it; an administrator sees
+    all of them.
+    """
+    pinned, archive = site.backup(), site.backup()
+    last = site.last_job()
+    site.ask("POST", f"pins/{pinned}", {"reason": "another button"})
+    try:
+        with Sight.opened(chromium, site.told) as person, site.held():
+            person.log_in(role)
+            site.ask("POST", "trigger", {"type": "full"})
+            running = "SELECT id FROM kleidia_backup.jobs WHERE phase = 'backup' AND id > %s"
+            site.until(lambda: site.rows(running, last), "the backup runs")
+            unfinished(site, archive)
+            found = _pressable(person, archive, last)
+            person.wrong.clear()  # views that are an administrator's answer others with a page that says so
+            for method, to in found:
+                assert any(_is(to, address) for address in PRESSED), to
+                if method == "post" and to != "/logout":  # which takes no form, and ends the session
+                    headers = {"Content-Type": "text/plain", "Sec-Fetch-Site": "same-origin"}
+                    answer = person.page.request.post(to, data="x", headers=headers)
+                    assert answer.status == 415, (to, answer.status)  # its sender may, and it is no form
+    finally:
+        site.idle()
+        site.ask("POST", "restore/dismiss")
+        site.ask("DELETE", f"pins/{pinned}")
+        site.idle()
+    seen = {address for address in PRESSED for _, to in found if _is(to, address)}
+    if role == "admin":
+        assert seen == {*PRESSED} - _ELSEWHERE
+    else:
+        sent = {to for method, to in found if method == "post"}
+        own = {"/history/backup", f"/jobs/{last + 1}/cancel", "/restore/verify", "/restore/drill"}
+        assert sent == {"/logout"} | (own if role == "operator" else set())
+
+
+def _pressable(person: Sight, archive: str, job: int) -> set[tuple[str, str]]:
+    """What can be pressed in all views, by its method and address; the job after ``job`` runs."""
+    page, found = person.page, set[tuple[str, str]]()
+    views = ["history", "audit", "restore", "settings", "targets", f"jobs/{job}", f"jobs/{job + 1}"]
+    for view in (*views, *(f"restore/{each}?key={archive}" for each in ("archive", "compare", "delete"))):
+        page.goto(f"/{view}")
+        found |= {(method, to) for method, to in page.evaluate(_PRESSABLE)}
+    for name, heading in (("Contents", "Contents of"), ("Download", "Download")):
+        page.goto("/restore")
+        more = page.get_by_text(f"More for {archive}")
+        if more.count() and page.get_by_role("button", name=f"{name} {archive}", include_hidden=True).count():
+            more.click()
+            person.press(f"{name} {archive}")
+            page.get_by_role("heading", name=heading).wait_for()
+            found |= {(method, to) for method, to in page.evaluate(_PRESSABLE)}
+    return found
+
+
+def _is(to: str, address: str) -> bool:
+    """Whether an address on a page is one of a template, where it has {} for what differs."""
+    differs = {"{}": "http.*", "/restore/{}": "/restore/(contents|verify|drill|download)"}
+    return re.fullmatch(differs.get(address) or re.escape(address).replace(r"\{\}", "[^&]*"), to) is not None

@@ -176,7 +176,7 @@ def test_a_preview_names_what_stands_in_the_way(person: Sight, site: Site) -> No
 
 def test_undo(person: Sight, site: Site, archive: str) -> None:
     """What an unfinished restore wrote is put back; the banner says which restore it was, and is gone then."""
-    _unfinished(site, archive)
+    unfinished(site, archive)
     person.page.goto("/history")
     assert archive in person.page.locator("#unfinished").inner_text()
     before = site.last_job()
@@ -190,7 +190,7 @@ def test_undo(person: Sight, site: Site, archive: str) -> None:
 
 def test_dismiss(person: Sight, site: Site, archive: str) -> None:
     """What an unfinished restore wrote stays, and nobody is asked any more."""
-    _unfinished(site, archive)
+    unfinished(site, archive)
     person.page.goto("/settings")
     person.page.locator("#unfinished").wait_for()
     before = site.last_job()
@@ -202,7 +202,7 @@ def test_dismiss(person: Sight, site: Site, archive: str) -> None:
     assert not [*site.state.rglob("*.journal")]
 
 
-def _unfinished(site: Site, archive: str) -> None:
+def unfinished(site: Site, archive: str) -> None:
     """A restore that died after it had overwritten a secret."""
     vault = VaultSettings(site.kv.server.address, TokenAuth("t"), (Root("", site.kv.path, "app"),))
 

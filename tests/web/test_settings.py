@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from .sight import Sight
+from .site import PASSWORD
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -57,6 +58,28 @@ def test_every_field_is_stored(person: Sight, site: Site) -> None:
     assert site.bucket.server.secret_key not in page.content()
     assert site.audit("settings.changed")[0]["user_id"] == "u-admin"
     site.ask("PUT", "settings", {name: before[name] for name in CHANGED} | {"schedule_enabled": False})
+
+
+def test_a_new_password_is_typed_twice(person: Sight, site: Site) -> None:
+    """With a slip in one of the two nothing is saved; the same in both counts for what is made from then on."""
+    page, new = person.page, "another-canary-password-of-25"
+
+    def opens(key: str, password: str) -> bool:
+        return bool(site.ask("POST", "restore/validate-password", {"key": key, "password": password})["valid"])
+
+    older = site.backup()
+    for again in (f"{new}x", new):
+        page.goto("/settings")
+        page.get_by_label("Encryption password").fill(new)
+        page.get_by_label("The same again").fill(again)
+        person.press("Save")
+        (page.get_by_text("Saved.") if again == new else page.get_by_role("alert")).wait_for()
+        assert new not in page.content()
+        made = site.backup()
+        assert (opens(made, new), opens(made, PASSWORD)) == (again == new, again != new)
+        person.wrong.clear()  # the refusal's status
+    assert opens(older, PASSWORD)
+    site.ask("PUT", "settings", {"encryption_password": PASSWORD})
 
 
 def test_the_connection_is_tested_with_what_is_typed(person: Sight, site: Site) -> None:

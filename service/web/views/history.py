@@ -1,5 +1,6 @@
 """History: what runs and ran, a backup now, cancelling, one job in full, and the audit log."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
@@ -10,7 +11,7 @@ from ...api.identity.callers import MayBackup, MayCancel
 from ...api.problems import ApiError
 from ...api.routes import backups, jobs, schedules
 from ...api.routes.shared import PAGE, Before, TheService, Viewer
-from ...control.jobs import Job
+from ...control.jobs import Measured
 from .. import charts, evidence, words
 from ..forms import read
 from ..frame import framed, viewpoint
@@ -37,8 +38,7 @@ async def history(
 ) -> Response:
     """The jobs, newest first, under what runs. A list's "all" is an empty text."""
     found = await service.jobs.page(limit=PAGE, before=before, kind=kind or None, status=status or None)
-    made = await service.jobs.page(limit=_CHARTED, kind="backup", status="completed")
-    made = [job for job in reversed(made) if job.backup_type == "full"]
+    made = await service.jobs.measured(_CHARTED)
     return page(
         "history.html",
         request,
@@ -72,15 +72,22 @@ def _said(day: schedules.Day) -> str:
     return f"{day.date}: {', '.join(parts) or 'nothing'}"
 
 
-def _charts(made: list[Job]) -> list[tuple[str, charts.Chart]]:
+def _charts(made: list[Measured]) -> list[tuple[str, charts.Chart]]:
     """What backups became over time: a title and bars for each measure."""
-    ends = [f"{job.finished_at:%Y-%m-%d %H:%M}" for job in made]
-    sizes = [charts.Point(job.size or 0, f"{end}: {words.size(job.size)}") for job, end in zip(made, ends, strict=True)]
-    times = [
-        charts.Point(job.duration or 0, f"{end}: {words.duration(job.duration)}")
-        for job, end in zip(made, ends, strict=True)
+    ends = [f"{each.ended:%Y-%m-%d %H:%M}" for each in made]
+    return [
+        _chart("Size of the last full backups", [each.size for each in made], ends, words.size),
+        _chart("How long they took", [each.seconds for each in made], ends, words.duration),
     ]
-    return [("Size of the last full backups", charts.bars(sizes)), ("How long they took", charts.bars(times))]
+
+
+def _chart(
+    title: str, values: Sequence[float], ends: list[str], say: Callable[[float], str]
+) -> tuple[str, charts.Chart]:
+    """One of them; its title says between what its bars are, for it has no axis."""
+    points = [charts.Point(value, f"{end}: {say(value)}") for value, end in zip(values, ends, strict=True)]
+    said = f"{title}: {say(min(values))} to {say(max(values))}" if values else title
+    return said, charts.bars(points)
 
 
 @router.get("/history/running")

@@ -1,5 +1,6 @@
 """Settings: the specification's fields, a test before they are saved, and what another changed meanwhile."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,13 +8,16 @@ from fastapi import Request, Response
 
 from ....stages.errors import ConfigurationError
 from ....stages.setting import Declared
+from ....stages.stores.s3.settings import S3Settings
 from ...api.bodies import setting_models
+from ...api.copying import routes as copies
 from ...api.identity.callers import MayChangeSettings, MayTestConnection, MayTestNotifications
 from ...api.problems import ApiError, Told, told
 from ...api.routes import backups, notifications, schedules
 from ...api.routes import settings as routes
 from ...api.routes.shared import TheService, Viewer
 from ...control.backup_settings import BUCKET, SECRETS, STORED, BackupSettings
+from ...control.jobs import Kind
 from ..forms import Form, read
 from ..frame import framed
 from ..route import router_of
@@ -42,6 +46,17 @@ _LABELS = {
     "drill_schedule_enabled": "Archives are drilled by the schedule",
     "timezone": "Time zone",
 }
+#: What the schedules make, as a person says it.
+_PLANNED: dict[Kind, str] = {"backup": "backup", "verify": "verification", "drill": "drill"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A schedule: what it makes, when in words, and when next."""
+
+    title: str
+    words: str = ""
+    runs: tuple[datetime, ...] = ()
 
 
 @router.get("/settings")
@@ -55,6 +70,7 @@ async def save(request: Request, service: TheService, caller: MayChangeSettings)
     """Save what was changed; what another saved meanwhile is shown beside it, field by field."""
     form = await read(request)
     try:
+        _check_twice(form)
         change = setting_models.SettingsChange.model_validate(_values(form) | {"version": _version(form)})
         await routes.put_settings(service, caller, change)
     except (ApiError, ConfigurationError, ValueError) as exc:
@@ -110,13 +126,21 @@ async def _form(
         groups={title: [_field(STORED[name], current, given) for name in names] for title, names in _GROUPS.items()},
         has={name: getattr(current, f"has_{name}") for name in SECRETS},
         version=version if given is None or _changed(said) else _version(given) or version,
-        runs=_runs(current),
+        plans=[_plan(current, kind, title) for kind, title in _PLANNED.items()],
         problem=said,
         tested=tested,
         channels=[each.name for each in service.outbox.channels],
+        lock=_lock(service),
+        copies=(await copies.list_copies(service, caller)).copies if service.config.copies else [],
         notified=notified,
         saved=saved,
     )
+
+
+def _lock(service: TheService) -> tuple[str, int]:
+    """How archives are locked in the store, and for how many days."""
+    store = service.config.store
+    return (store.lock_mode, store.lock_days) if isinstance(store, S3Settings) else ("none", 0)
 
 
 def _changed(said: Told | None) -> bool:
@@ -152,6 +176,18 @@ def _values(form: Form) -> dict[str, Any]:
     return values | {name: form[name] for name in SECRETS if form.get(name)}
 
 
+def _check_twice(form: Form) -> None:
+    """Nobody sees what is typed: with a slip in it no archive could be opened that is made from then on."""
+    if form.get("encryption_password") != form.get("encryption_password_again"):
+        raise ApiError(
+            422,
+            "typed-differently",
+            "The encryption password was typed in two ways",
+            "Nothing was saved: the encryption password was typed in two ways.",
+            "Type the same one in both fields.",
+        )
+
+
 def _version(form: Form) -> int | None:
     text = form.text("version")
     return int(text) if _is_number(text) else None
@@ -162,11 +198,12 @@ def _is_number(text: str) -> bool:
     return text.isdecimal() and len(text) <= 18
 
 
-def _runs(settings: BackupSettings) -> list[datetime]:
-    """The next runs of the schedule, none where it is off."""
-    if not settings.schedule_enabled:
-        return []
+def _plan(settings: BackupSettings, kind: Kind, title: str) -> _Plan:
+    """A schedule in words, and its next runs; nothing of one that is off, or cannot be read."""
+    if not settings.scheduled(kind):
+        return _Plan(title)
     try:
-        return settings.cron("backup").following(datetime.now(UTC), schedules.NEXT)
+        cron = settings.cron(kind)
+        return _Plan(title, cron.words, tuple(cron.following(datetime.now(UTC), schedules.NEXT)))
     except ConfigurationError:
-        return []
+        return _Plan(title)
