@@ -109,10 +109,10 @@ async def framed(request: Request, service: Service, caller: Caller, tab: str, v
     settings = await _settings(service)
     copies, behind = await beside.copies(service)
     banners = [*_banners(settings, due, last), *(Banner("warning", text) for text in behind)]
+    unfinished = await beside.unfinished(service)
     ended = last[0].finished_at if last else None
-    level, sentence = _state(
-        newest[0] if newest else None, ended, due, bad=any(each.level == "bad" for each in banners)
-    )
+    bad = unfinished is not None or any(each.level == "bad" for each in banners)
+    level, sentence = _state(newest[0] if newest else None, ended, due, bad=bad)
     return Frame(
         target=service.target,
         environment=service.config.environment,
@@ -125,7 +125,7 @@ async def framed(request: Request, service: Service, caller: Caller, tab: str, v
         next_run=due,
         last_proven=row.last_proven,
         copies=copies,
-        unfinished=await beside.unfinished(service),
+        unfinished=unfinished,
         targets=_readable(request, caller),
         lock=await lock_of(service, last[0].archive if last else None),
         banners=banners,

@@ -96,6 +96,7 @@ async def test_every_replica_tells_of_it_and_the_right_one_undoes_it(
             assert 'action="/restore/undo"' in page
             for client in (api, there):
                 assert (await _page(client)).count("is unfinished: up to") == 1
+                assert 'class="state bad"' in await _page(client)
             undone = await _press(api, "undo")
             assert (undone["status"], undone["error"]) == ("completed", None)
             row = await again.jobs.get(undone["id"])

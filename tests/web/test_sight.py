@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -113,7 +113,7 @@ def test_the_connection_is_tested_before_it_is_saved(sight: Sight) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}}])
-def test_axe_finds_nothing(chromium: Browser, demo: dict[str, str], options: dict[str, object]) -> None:
+def test_axe_finds_nothing(chromium: Browser, demo: dict[str, str], options: dict[str, Any]) -> None:
     """On every tab, light, dark and on a phone; nothing is wider than a phone."""
     from axe_playwright_python.sync_playwright import Axe
 
