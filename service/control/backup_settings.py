@@ -35,7 +35,7 @@ class BackupSettings(Bucket):
 
     prefix: Annotated[str, PREFIX] = "backups/"
     schedule: Annotated[str, _cron("Five fields of cron.")] = "0 2 * * *"
-    schedule_enabled: Annotated[bool, Setting("False: only who asks for a backup gets one.")] = True
+    schedule_enabled: Annotated[bool, Setting("Without it only who asks for a backup gets one.")] = True
     verify_schedule: Annotated[str, _cron("When an archive is read to its last byte, as cron writes it.")] = "0 4 * * *"
     verify_schedule_enabled: Annotated[
         bool, Setting("Whether archives are verified by the schedule: each in turn, new ones first.")

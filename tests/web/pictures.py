@@ -97,7 +97,9 @@ def _of_the_demo(sight: Sight, take: Take) -> None:
     take("contents")
     page.goto(f"/restore/compare?key={archive}")
     with psycopg.connect(sight.demo["database"], autocommit=True) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS made_since (id int)")
+        # So that something is different: the next archive, of the next look, has it.
+        there = connection.execute("SELECT to_regclass('made_since') IS NOT NULL").fetchone() == (True,)
+        connection.execute("DROP TABLE made_since" if there else "CREATE TABLE made_since (id int)")
         connection.execute("DELETE FROM kleidia_backup.limits")  # one may look into archives five times a minute
     sight.press("Compare")
     page.get_by_text("Compared:").wait_for()
