@@ -50,8 +50,8 @@ def hurry() -> None:
 def age() -> None:
     """Let what a killed command left be old enough to be removed: an upload takes a day, a drill's mount two."""
     for store in (S3Store, DirectoryStore):
-        older: Callable[[Any, timedelta], Any] = store.abort_stale
-        setattr(store, "abort_stale", lambda self, _, older=older: older(self, timedelta(0)))  # noqa: B010
+        older: Callable[[Any, timedelta], Any] = store.abort_older
+        setattr(store, "abort_older", lambda self, _, older=older: older(self, timedelta(0)))  # noqa: B010
     setattr(scratch, "time", _much_later)  # noqa: B010 - a mount's own
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ...stages.errors import ConfigurationError, StoreError
+from ...stages.errors import ConfigurationError
 from ...stages.stores.names import is_ours
-from ...stages.stores.resuming import Resumable, UnfinishedUpload
+from ...stages.stores.resuming import Resumable
 
 if TYPE_CHECKING:
     from ...stages.stores.base import ObjectStore, StoreSettings
+    from ...stages.stores.resuming import UnfinishedUpload
 
 #: Unfinished uploads of ours older than this are aborted by the next backup.
 STALE_UPLOADS = timedelta(days=1)
@@ -69,13 +69,7 @@ async def abort_left(store: ObjectStore, limit: float) -> Sequence[UnfinishedUpl
     None where the store, or the key, cannot. Raises the ``StoreError`` tree.
     """
     after = stale_after(limit)
-    left: list[UnfinishedUpload] = []
-    begun = datetime.now(UTC) - after
     if isinstance(store, Resumable):
-        with suppress(StoreError):  # what is needed for the backup itself fails below
-            left = [
-                each
-                for each in await store.uploads(sizes=False)
-                if each.began < begun and is_ours(each.name, store.prefix)
-            ]
-    return left if await store.abort_stale(after) else ()
+        return await store.abort_older(after)
+    await store.abort_stale(after)
+    return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .base import Upload
@@ -46,6 +46,9 @@ class Resumable(Protocol):
 
     async def unfinished(self) -> frozenset[str]:
         """The names of what is being uploaded under the prefix, or was when it broke off."""
+
+    async def abort_older(self, older_than: timedelta) -> tuple[UnfinishedUpload, ...]:
+        """As ``abort_stale`` of the store; which they were."""
 
     async def uploads(self, *, sizes: bool = True) -> tuple[UnfinishedUpload, ...]:
         """All of them, those of other programs under the prefix too; a request for each more with ``sizes``.

@@ -241,5 +241,5 @@ def test_warnings_about_the_configuration_are_shown(call: Call, configured: Call
     told = call("list", "--json")
     assert told.status == 0
     assert told.err.startswith("warning: ")
-    assert told.json == {"archives": [], "exit_code": 0}
+    assert told.json == {"archives": [], "total": 0, "next": None, "exit_code": 0}
     assert CANARY not in told.everything

@@ -120,7 +120,9 @@ async def test_an_archive_without_the_vault_or_without_secrets_prunes_nothing(
     database = await backup(database=system.postgres, store=system.store, password=PASSWORD)
     empty = kv_mount(2)
     nothing = await backup(
-        vault=replace(system.vault, roots=(Root("", empty.path),)), store=system.store, password=PASSWORD
+        vault=replace(system.vault, roots=(Root("", empty.path, allow_empty=True),)),
+        store=system.store,
+        password=PASSWORD,
     )
     full = await backup(database=system.postgres, vault=system.vault, store=system.store, password=PASSWORD)
     before = system.rows(), system.secrets()

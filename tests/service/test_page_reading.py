@@ -24,6 +24,7 @@ from kleidia_backup.pipeline.copies.settings import Copy
 from kleidia_backup.service.api.models import Restore
 from kleidia_backup.service.service import Service
 from kleidia_backup.service.web.command import restore_command
+from kleidia_backup.service.web.views import looking
 from kleidia_backup.stages.stores.directory.store import DirectorySettings
 
 from .asking import admin_of, backed_up, ended
@@ -120,6 +121,21 @@ async def test_differences_from_an_archive(service: Service, application: str, k
             assert "canary" not in page.replace("canary-jwt", "")
         missing = await _pressed(admin, "/restore/compare", key="backups/none.enc")
         assert (missing.status_code, 'role="alert"' in missing.text) == (404, True)
+
+
+async def test_an_archive_that_is_not_listed_is_compared_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are more than the form lists, it says so, and takes a name."""
+    async with admin_of(service) as admin:
+        await admin.put("/api/backup/settings", json={"encryption_password": PASSWORD})
+        first, second = [(await backed_up(admin, "vault"))["archive"] for _ in range(2)]
+        whole = (await admin.get("/restore/compare", params={"key": second})).text
+        assert 'name="older"' not in whole
+        monkeypatch.setattr(looking, "MOST", 1)
+        form = (await admin.get("/restore/compare", params={"key": second})).text
+        assert 'name="older"' in form
+        assert f'value="{first}"' not in form
+        page = await _found(admin, await _pressed(admin, "/restore/compare", key=second, other="", older=first))
+        assert "0 are new, 0 gone, 0 changed, 13 the same" in page
 
 
 async def test_a_verification_as_tables(service: Service) -> None:

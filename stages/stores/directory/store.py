@@ -154,7 +154,11 @@ class DirectoryStore:
 
     async def abort_stale(self, older_than: timedelta) -> int:
         """As in ``base.ObjectStore``; counts from the last write, so that no upload under way is ever removed."""
-        return await in_thread(self._abort_stale, older_than.total_seconds())
+        return len(await self.abort_older(older_than))
+
+    async def abort_older(self, older_than: timedelta) -> tuple[UnfinishedUpload, ...]:
+        """As in ``resuming.Resumable``."""
+        return await in_thread(self._abort_older, older_than.total_seconds())
 
     async def check(self) -> tuple[str, ...]:
         """As in ``base.ObjectStore``; the names are list, write, read and delete."""
@@ -218,18 +222,19 @@ class DirectoryStore:
             path.unlink()
             sync_up(path.parent, path.parent)
 
-    def _abort_stale(self, seconds: float) -> int:
-        limit, count = time.time() - seconds, 0
+    def _abort_older(self, seconds: float) -> tuple[UnfinishedUpload, ...]:
+        limit, aborted = time.time() - seconds, list[UnfinishedUpload]()
         for name, about in walk(self._root, self._prefix):
             original = intended(name)
             if original and is_ours(original, self._prefix) and about.st_mtime < limit:
                 with mapped(f"remove {name}"):
                     (self._root / name).unlink(missing_ok=True)
-                count += 1
+                began = datetime.fromtimestamp(about.st_mtime, UTC)
+                aborted.append(UnfinishedUpload(original, began, about.st_size, name))
             elif is_probe(name, self._prefix) and about.st_mtime < limit:
                 with mapped(f"remove {name}"):
                     (self._root / name).unlink(missing_ok=True)
-        return count
+        return tuple(aborted)
 
     def _check(self) -> tuple[str, ...]:
         name = probe_name(self._prefix)

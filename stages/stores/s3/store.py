@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from ...errors import ConfigurationError, InternalError, StoreError, StoreUnreachable
 from ..names import is_ours
+from ..resuming import UnfinishedUpload
 from . import multipart, replace, whole
 from .bucket import Bucket
 from .client import open_client
@@ -26,7 +27,6 @@ from .upload import S3Upload
 if TYPE_CHECKING:
     from ..base import ObjectInfo
     from ..locks import Allowed, Lock
-    from ..resuming import UnfinishedUpload
 
 __all__ = ["S3Settings", "S3Store"]
 
@@ -149,15 +149,19 @@ class S3Store:
 
         Removes what was left of tries, too.
         """
+        return len(await self.abort_older(older_than))
+
+    async def abort_older(self, older_than: timedelta) -> tuple[UnfinishedUpload, ...]:
+        """As in ``resuming.Resumable``."""
         limit = datetime.now(UTC) - older_than
-        count = 0
+        aborted: list[UnfinishedUpload] = []
         with suppress(NotSupported, RightMissing, Unknown):
             async for upload in multipart.unfinished(self._changing, self.prefix):
                 if upload["Initiated"] < limit and is_ours(upload["Key"], self.prefix):
                     await multipart.abort(self._bucket, upload["Key"], upload["UploadId"])
-                    count += 1
+                    aborted.append(UnfinishedUpload(upload["Key"], upload["Initiated"], None, upload["UploadId"]))
         await clean(self._changing, self.prefix, older_than)
-        return count
+        return tuple(aborted)
 
     async def check(self) -> tuple[str, ...]:
         """As in ``base.ObjectStore``; the names are those of IAM actions, for example ``s3:PutObject``."""
