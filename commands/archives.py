@@ -42,7 +42,9 @@ def list_(invocation: Invocation) -> int:
         return lines
 
     found = invocation.job(lambda _: listed())
-    return invocation.terminal.result({"archives": found}, archive_list.shown(found))
+    return invocation.terminal.result(
+        {"archives": found}, archive_list.shown(found, narrowed=bool(given.type or given.since))
+    )
 
 
 def inspect(invocation: Invocation) -> int:

@@ -26,10 +26,10 @@ _KNOWN: dict[str, Callable[[Any], str]] = {
 _UNKNOWN = "?"
 
 
-def shown(found: Sequence[ArchiveInfo]) -> Iterator[RenderableType]:
-    """A line for each archive."""
+def shown(found: Sequence[ArchiveInfo], *, narrowed: bool = False) -> Iterator[RenderableType]:
+    """A line for each archive. ``narrowed``: there may be others, which were not asked for."""
     if not found:
-        yield "There are no archives."
+        yield "No archive is of that type and age." if narrowed else "There are no archives."
         return
     locked = any(each.held or each.locked_until for each in found)
     columns = [name for name in _KNOWN if any(getattr(each.known, name) is not None for each in found)]

@@ -55,6 +55,7 @@ def test_a_list_can_be_narrowed(call: Call, archives: list[str]) -> None:
     assert "Not known here: duration, verified, proven, copies." in shown
     for wrong in ("yesterday", "7", "2026-13-01", "999999d"):
         assert call("list", "--since", wrong).status == 2
+    assert call("list", "--since", "3h", "--type", "vault").out == "No archive is of that type and age.\n"
     assert call("list", "--limit", "1001").status == call("list", "--limit", "0").status == 2
 
 
