@@ -32,6 +32,7 @@ DOORS = (
     "kleidia_backup.commands.console.stopping",
     "kleidia_backup.commands.console.tables",
     "kleidia_backup.commands.console.terminal",
+    "kleidia_backup.commands.copying.sync",
     "kleidia_backup.commands.demo",
     "kleidia_backup.commands.invocation",
     "kleidia_backup.commands.records.audit",
