@@ -220,6 +220,12 @@ def test_the_example_is_printed_and_the_configuration_shown(call: Call, configur
         ("[service]\n", "[database]"),
         ('[password.vault]\nmount = "secret"\n', "is not set"),
         ('[keys]\nrecipients = ["kleidia-public-x25519:AAAA"]\n', "recipients"),
+        ("[retention]\ndays = -1\n", "days in [retention]"),
+        ('[drill]\ntarget = "moon"\n', "target in [drill]"),
+        ("[backup]\nlevel = 20\n", "level in [backup]"),
+        ('[password]\nfile = "not-there"\n', "not-there, the password file"),
+        ('[database]\nhost = "db"\n[service]\n[schedule]\nbackup = "61 * * * *"\n', "bad minute"),
+        ('[database]\nhost = "db"\n[service]\n[schedule]\ntimezone = "Mars/Base"\n', "timezone"),
     ],
 )
 def test_config_refuses_what_a_backup_or_the_service_would(
