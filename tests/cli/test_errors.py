@@ -249,3 +249,16 @@ def test_warnings_about_the_configuration_are_shown(call: Call, configured: Call
     assert told.err.startswith("warning: ")
     assert told.json == {"archives": [], "exit_code": 0}
     assert CANARY not in told.everything
+
+
+def test_config_names_the_target_whose_schedule_is_none(call: Call, configured: Callable[[str], Path]) -> None:
+    """As `serve` would, and the others can be used."""
+    configured(
+        '[vault]\naddress = "http://v:8200"\n[[vault.roots]]\nmount = "secret"\n[vault.auth]\ntoken = "t"\n'
+        '[service]\ncontrol_conninfo = "host=db"\n[store]\nbucket = "b"\n'
+        '[targets.good.database]\nname = "good"\n[targets.bad.database]\nname = "bad"\n'
+        '[targets.bad.schedule]\nbackup = "61 * * * *"\n'
+    )
+    told = call("config", "--json")
+    assert told.status == 2
+    assert {each["name"]: each["ok"] for each in told.json["targets"]} == {"good": True, "bad": False}, told.everything
