@@ -41,6 +41,7 @@ DOORS = (
     "kleidia_backup.commands.records.recorded",
     "kleidia_backup.commands.restores.restore",
     "kleidia_backup.commands.retention.retention",
+    "kleidia_backup.commands.serving.schedules",
     "kleidia_backup.commands.serving.serve",
     "kleidia_backup.commands.verify",
     "kleidia_backup.config.build",
