@@ -50,7 +50,8 @@ def list_(invocation: Invocation) -> int:
 
     found = invocation.job(lambda _: listed())
     values = {"archives": found.archives, "total": found.total, "next": found.next}
-    return invocation.terminal.result(values, archive_list.shown(found))
+    narrowed = bool(given.type or given.since)
+    return invocation.terminal.result(values, archive_list.shown(found, narrowed=narrowed))
 
 
 def inspect(invocation: Invocation) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..config.build import configured_password, notify_settings
+from ..config.build import configured_password, notify_settings, retention_settings
+from ..config.drills.reports import drill_settings
 from ..config.example import example
 from ..config.key_files import configured_transit
 from ..config.service_build import service_settings
@@ -14,6 +15,7 @@ from ..notify.channels import channels
 from ..stages.errors import ConfigurationError
 from .console import tables
 from .console.exit_codes import BY_PART
+from .serving.schedules import check_schedules
 from .targets import check_targets
 
 if TYPE_CHECKING:
@@ -59,12 +61,12 @@ def config(invocation: Invocation) -> int:
         return check_targets(invocation)
     store = invocation.store if "store" in invocation.config.sections else None
     database, vault = invocation.database, invocation.vault
-    _ = invocation.keys
+    _ = invocation.keys, invocation.limits, retention_settings(invocation.config), drill_settings(invocation.config)
     if (told := notify_settings(invocation.config)) is not None:
         channels(told)
     if "service" in invocation.config.sections:
-        service_settings(invocation.config)  # raises what `serve` would
-    elif "password.vault" in invocation.config.sections:
+        check_schedules(service_settings(invocation.config))  # raises what `serve` would
+    else:
         configured_password(invocation.config)
     pairs = {
         "file": str(invocation.config.file or "none: environment variables only"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -61,14 +62,20 @@ def _wait(invocation: Invocation, directory: Path) -> None:
     """Until Ctrl-C, or until somebody stops the servers."""
     from ..demo.run import running
 
-    configuration = directory / "kleidia-backup.toml"
-    invocation.terminal.tell(
-        f"The servers run on until Ctrl-C, or until `kleidia-backup demo --stop {directory}`. Try for example:\n"
-        f"  kleidia-backup --config {configuration} list"
-    )
+    invocation.terminal.tell(how_to_go_on(directory))
     with suppress(Stopped):
         while running(directory):
             time.sleep(0.5)
+
+
+def how_to_go_on(directory: Path) -> str:
+    """What can be done with servers that run on, as it can be pasted into a shell."""
+    configuration = shlex.quote(str(directory / "kleidia-backup.toml"))
+    return (
+        "The servers run on until Ctrl-C, or until "
+        f"`kleidia-backup demo --stop {shlex.quote(str(directory))}`. Try for example:\n"
+        f"  kleidia-backup --config {configuration} list"
+    )
 
 
 def shown(result: DemoResult) -> Iterator[RenderableType]:

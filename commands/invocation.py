@@ -51,6 +51,8 @@ class Invocation:
     terminal: Terminal
     stopper: Stopper
     last: Progress | None = field(default=None, repr=False)
+    #: The archive that ``latest`` is.
+    newest: str | None = None
     _warned: set[str] = field(default_factory=set, repr=False)
     #: Writes a line beside a job's progress.
     say: Callable[[str], None] = field(default=lambda _: None, repr=False)
@@ -158,7 +160,7 @@ class Invocation:
         for field_name in ("name", "other"):
             names = getattr(given, field_name, None)
             if names == LATEST or (isinstance(names, list) and LATEST in names):
-                newest = self.stopper.run(lambda: newest_in(self.store), last=False)
+                newest = self.newest = self.stopper.run(lambda: newest_in(self.store), last=False)
                 names = [newest if name == LATEST else name for name in names] if isinstance(names, list) else newest
             if isinstance(names, str) and getattr(given, "from_copy", None) and "store" in self.config.sections:
                 names = names.removeprefix(self.present_store.prefix)  # as a listing of the first store shows it
@@ -339,7 +341,7 @@ def run(arguments: Namespace) -> int:
         except KleidiaError as exc:
             if _before_writing(invocation, exc):
                 exc.effect = exc.effect or "nothing"
-            return invocation.failed(Failure.of(exc), exc)
+            return invocation.failed(Failure.of(exc, invocation.newest), exc)
         except Exception as exc:  # noqa: BLE001 - the last resort: an operator sees a message, not a traceback
             error = InternalError(
                 f"The command {arguments.command} failed in a way nobody expected: {type(exc).__name__}.",

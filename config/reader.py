@@ -147,7 +147,8 @@ def parse(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_bytes().decode())
     except OSError as exc:
         raise ConfigurationError(
-            f"The configuration {file} cannot be read: {exc.strerror}.", hint=f"Correct --config. {_EXAMPLE}"
+            f"The configuration {file} cannot be read: {exc.strerror}.",
+            hint=f"Correct --config or {FILE_VARIABLE}, or the file's mode. {_EXAMPLE}",
         ) from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"The configuration {file} is not UTF-8.", hint="Save it as UTF-8.") from None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -193,7 +194,7 @@ class Demo:
         assert isinstance(vault.auth, TokenAuth)
         password_file = directory / "password.txt"
         _write(password_file, self.password + "\n")
-        text = f"""# The demo's servers, until `kleidia-backup demo --stop {directory}`.
+        text = f"""# The demo's servers, until `kleidia-backup demo --stop {quote(str(directory))}`.
 
 [database]
 conninfo = {_quoted(self.database.full_conninfo())}
@@ -248,9 +249,9 @@ def start(stack: ExitStack, keep: Path | None, format: Format = "v1") -> Demo:  
     keep = keep.resolve()
     with _writing(keep):
         if keep.exists() and any(keep.iterdir()):
+            stop = f"kleidia-backup demo --stop {quote(str(keep))}"
             raise ConfigurationError(
-                f"{keep} is not empty.",
-                hint=f"Name another directory; `kleidia-backup demo --stop {keep}` ends servers that run there.",
+                f"{keep} is not empty.", hint=f"Name another directory; `{stop}` ends servers that run there."
             )
         (keep / "servers").mkdir(parents=True, exist_ok=True)
     demo = Demo.start(keep / "servers", detached=True)

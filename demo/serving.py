@@ -49,7 +49,7 @@ def start(stack: ExitStack, format_: Format = "v1") -> tuple[ServiceSettings, di
     expires = int(time.time()) + _VALID
     tokens = {
         role: jwt.encode({"sub": f"demo-{role}", "name": f"Demo {role}", "role": role, "exp": expires}, secret, "HS256")
-        for role in ("admin", "viewer")
+        for role in ("admin", "operator", "viewer")
     }
     told = {f"{role}_token": token for role, token in tokens.items()}
     return settings, told | {"password": demo.password, "database": demo.database.conninfo}

@@ -27,11 +27,14 @@ _KNOWN: dict[str, Callable[[Any], str]] = {
 _UNKNOWN = "?"
 
 
-def shown(page: Page) -> Iterator[RenderableType]:
-    """A line for each archive of a page, and whether there are more."""
+def shown(page: Page, *, narrowed: bool = False) -> Iterator[RenderableType]:
+    """A line for each archive of a page, and whether there are more. ``narrowed``: others were not asked for."""
     found = page.archives
     if not found:
-        yield "There are no archives." if not page.total else "There are no archives that are as old as that."
+        if page.total:
+            yield "There are no archives that are as old as that."
+        else:
+            yield "No archive is of that type and age." if narrowed else "There are no archives."
         return
     locked = any(each.held or each.locked_until for each in found)
     columns = [name for name in _KNOWN if any(getattr(each.known, name) is not None for each in found)]

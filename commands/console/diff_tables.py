@@ -24,9 +24,7 @@ def compared(report: DiffReport) -> Iterator[RenderableType]:
     if "database" in report.compared:
         pairs["tables"] = words.count(len(report.tables), "difference")
         if report.counted_alone:
-            pairs["tables"] += (
-                f"; {report.counted_alone:,} equal by the number of their rows (between archives, and bytes) alone"
-            )
+            pairs["tables"] += f"; {report.counted_alone:,} counted as equal, without a look at what their rows hold"
         if report.uncompared:
             pairs["not compared"] = f"the rows of {', '.join(report.uncompared)}, which one side does not hold"
         pairs["schema"] = "equal" if report.schema_equal else "different"

@@ -61,12 +61,13 @@ class Failure:
     remedies: tuple[Remedy, ...] = ()
 
     @classmethod
-    def of(cls, error: KleidiaError) -> Self:
-        """An error of ours."""
+    def of(cls, error: KleidiaError, newest: str | None = None) -> Self:
+        """An error of ours. Who asked for ``latest`` is told which archive that is, ``newest``, if it is at fault."""
         kind = type(error)
+        unnamed = newest is not None and isinstance(error, ArchiveError) and newest not in error.summary
         return cls(
             type=kind.documented(),
-            message=error.summary,
+            message=f"{error.summary} (latest: {newest})" if unnamed else error.summary,
             hint=error.advice,
             exit_code=exit_code(kind),
             effect=error.effect,

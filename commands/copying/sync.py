@@ -104,10 +104,12 @@ def _pairs(report: CopyReport, dry_run: bool) -> dict[str, str]:
         state: sum(each.state == state for each in report.states)
         for state in ("ok", "missing", "copying", "differs", "failed")
     }
+    nothing = "not known" if report.error else "none"  # of a copy that cannot be listed nobody knows what it has
+    copied = f"{len(report.copied):,}, {words.size(report.bytes)}"
     pairs = {
         "where": words.printable(report.where),
-        "archives": ", ".join(f"{count:,} {state}" for state, count in counts.items() if count) or "none",
-        "to be copied" if dry_run else "copied": f"{len(report.copied):,}, {words.size(report.bytes)}",
+        "archives": ", ".join(f"{count:,} {state}" for state, count in counts.items() if count) or nothing,
+        "to be copied" if dry_run else "copied": copied if report.copied or not report.error else "",
         "to be deleted" if dry_run else "deleted": f"{len(report.deleted):,}" if report.deleted else "",
         "behind by": words.seconds(report.lag) if report.lag else "",
     }

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ...config.service_build import service_settings
 from ...pipeline.reports import words
-from ...stages.errors import ConfigurationError
 from ..console import tables
+from .control import require_tables
+from .extra import service_extra
 
 if TYPE_CHECKING:
     from ...service.control.audit import AuditEntry
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LOG = "The service's audit log"
 #: Entries that are shown.
 _SHOWN = 50
 #: The exit status for a log that is not what was written: PostgreSQL has it.
@@ -37,8 +39,9 @@ def audit(invocation: Invocation) -> int:
     """Show the newest entries; or all as CSV; or verify the chain: exit status 5 when it is broken."""
     if invocation.arguments.action:
         return _verify(invocation)
-    from ...service.control.audit import Audit
-    from ...service.control.chain.export import all_entries, as_csv
+    with service_extra(_LOG):
+        from ...service.control.audit import Audit
+        from ...service.control.chain.export import all_entries, as_csv
 
     target = service_settings(invocation.config).target
 
@@ -54,8 +57,9 @@ def audit(invocation: Invocation) -> int:
 
 
 def _verify(invocation: Invocation) -> int:
-    from ...service.control.chain.verify import verify_chain
-    from ...service.control.secrets import ServiceSecrets
+    with service_extra(_LOG):
+        from ...service.control.chain.verify import verify_chain
+        from ...service.control.secrets import ServiceSecrets
 
     settings, noted = service_settings(invocation.config), invocation.arguments.noted or ""
 
@@ -89,18 +93,15 @@ def _told(broken: Broken) -> str:
 
 
 def _ask(invocation: Invocation, question: Callable[[Control], Awaitable[T]]) -> T:
-    """Ask the control database, without bringing its tables up to date. Raises as ``Control`` does."""
-    try:
+    """Ask the control database, without making its tables. Raises as ``Control`` does, and ``NoTables``."""
+    with service_extra(_LOG):
         from ...service.control.database import Control
-    except ImportError as exc:
-        raise ConfigurationError(
-            f"The audit log is the service's, which needs a package that is not installed: {exc.name}.",
-            hint="pip install 'kleidia-backup[service]' brings them.",
-        ) from exc
+
     settings = service_settings(invocation.config)
 
     async def work() -> T:
         async with Control(settings.control, connections=1, migrates=False) as control:
+            await require_tables(settings.control)
             return await question(control)
 
     return invocation.job(lambda _: work())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ...config.build import vault_settings
 from ...config.service_build import control_of, service_settings
 from ...stages.errors import ConfigurationError
+from .extra import service_extra
 from .who import user
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ...service.control.database import Control
     from ...service.control.jobs import Jobs
     from ...service.control.proofs.verifications import Verifications
+    from ...stages.pg.server.settings import PostgresSettings
 
 #: Seconds in which the database answers at all: a command does not wait long for its history.
 _PATIENCE = 5
@@ -51,30 +53,31 @@ async def open_records(config: Config, *, writes: bool) -> AsyncIterator[Records
     Raises ``NoTables`` where there are none, ``ConfigurationError`` where a package is not installed, and
     ``DatabaseError`` when the database cannot be asked.
     """
-    try:
+    with service_extra("The control database"):
         from ...service.control.audit import Audit
         from ...service.control.chain.append import AuditChain
         from ...service.control.database import Control
         from ...service.control.jobs import Jobs
-        from ...service.control.of_commands.reachable import has_tables
         from ...service.control.proofs.verifications import Verifications
-    except ImportError as exc:
-        raise ConfigurationError(
-            f"The control database needs a package that is not installed: {exc.name}.",
-            hint="pip install 'kleidia-backup[service]' brings them.",
-        ) from exc
     settings, target = control_of(config)
-    if not await has_tables(settings, _PATIENCE):
-        raise NoTables(
-            f"The control database ({settings.where()}) has no tables yet.",
-            hint="The service makes them when it starts for the first time: `kleidia-backup serve`.",
-        )
+    await require_tables(settings)
     async with Control(settings, connections=2, migrates=False) as control:
         chain = _chain(config, control, target, AuditChain) if writes else None
         if chain is not None:
             await chain.try_to_begin()
         audit = Audit(control, target, chain=chain)
         yield Records(control, target, Jobs(control, target), audit, Verifications(control, target))
+
+
+async def require_tables(settings: PostgresSettings) -> None:
+    """Raise ``NoTables`` where there are none, and ``DatabaseUnreachable`` when the database cannot be asked."""
+    from ...service.control.of_commands.reachable import has_tables
+
+    if not await has_tables(settings, _PATIENCE):
+        raise NoTables(
+            f"The control database ({settings.where()}) has no tables yet.",
+            hint="The service makes them when it starts for the first time: `kleidia-backup serve`.",
+        )
 
 
 def _chain(config: Config, control: Control, target: str, kind: type[AuditChain]) -> AuditChain | None:

@@ -9,11 +9,13 @@ from ...config.drills.reports import drill_settings, reports_directory
 from ...pipeline.archives.listing import Known
 from ...pipeline.drills.proven import proven
 from ...stages.errors import DatabaseError
+from .extra import ExtraMissing, service_extra
 from .history import configured
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from ...config.reader import Config
     from ...pipeline.archives.listing import ArchiveInfo
     from ...pipeline.drills.proven import Proof
     from ...service.control.proofs.records import Recorded
@@ -29,12 +31,9 @@ async def with_records(invocation: Invocation, archives: Sequence[ArchiveInfo]) 
     proofs = proven(reports_directory(drill_settings(config), invocation.limits.state))
     rows: dict[str, Recorded] = {}
     if configured(config):
-        from ...config.service_build import control_of
-        from ...service.control.proofs.records import look_up
-
         try:
-            rows = await look_up(*control_of(config), archives)
-        except DatabaseError as exc:
+            rows = await _looked_up(config, archives)
+        except (ExtraMissing, DatabaseError) as exc:
             invocation.terminal.warn(f"{exc.message} {exc.hint}")
     return [replace(info, known=_known(info, rows.get(info.name), proofs.get(info.name))) for info in archives]
 
@@ -50,9 +49,20 @@ async def proven_of(invocation: Invocation, names: Collection[str]) -> frozenset
     if not configured(config):
         return reported
     from ...config.service_build import control_of
-    from ...service.control.proofs.records import look_up_proven
+
+    with service_extra("What the service recorded of archives"):
+        from ...service.control.proofs.records import look_up_proven
 
     return reported | await look_up_proven(*control_of(config), names)
+
+
+async def _looked_up(config: Config, archives: Sequence[ArchiveInfo]) -> dict[str, Recorded]:
+    from ...config.service_build import control_of
+
+    with service_extra("What the service recorded of archives"):
+        from ...service.control.proofs.records import look_up
+
+    return await look_up(*control_of(config), archives)
 
 
 def _known(info: ArchiveInfo, row: Recorded | None, proof: Proof | None) -> Known:

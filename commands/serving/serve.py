@@ -13,6 +13,7 @@ from ...config.reader import load
 from ...config.risks import service_risks
 from ...stages.errors import ConfigurationError
 from ..drill import scratch_for
+from ..records.extra import service_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -28,14 +29,9 @@ def serve(invocation: Invocation) -> int:
 
     The exit status is 0 when it was stopped.
     """
-    try:
+    with service_extra("The service"):
         from ...service.logs import configure_logs
         from ...service.server import run
-    except ImportError as exc:
-        raise ConfigurationError(
-            f"The service needs a package that is not installed: {exc.name}.",
-            hint="pip install 'kleidia-backup[service]' brings them.",
-        ) from exc
     given = invocation.arguments
     if given.format and not given.demo:
         raise ConfigurationError(

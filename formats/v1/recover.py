@@ -332,7 +332,7 @@ def main() -> None:  # noqa: D103
             recover(file, found, password, whole)
             whole.rename(args.output)
     except (OSError, EOFError, ValueError, Argon2Error) as exc:
-        refuse("files", str(exc), "correct the name, or make room on the disk or in memory")
+        refuse("files", str(exc) or "no password was given", "correct the name, or make room on the disk or in memory")
 
 
 if __name__ == "__main__":

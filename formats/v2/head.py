@@ -176,6 +176,6 @@ def _wrong_magic(data: bytes) -> NotAnArchive | UnsupportedArchive:
             hint="Use a newer release of kleidia-backup.",
         )
     return NotAnArchive(
-        "This file is no kleidia-backup archive: it does not begin with KLEIDIA_BACKUP_V2.",
+        "This file is no kleidia-backup archive: it begins with neither KLEIDIA_BACKUP_V1 nor KLEIDIA_BACKUP_V2.",
         hint="Check the name; `kleidia-backup list` shows the archives.",
     )

@@ -191,7 +191,7 @@ def main() -> None:  # noqa: D103
                     out.flush()
                     Path(out.name).rename(args.output)
     except (OSError, EOFError, ValueError) as exc:
-        refuse("files", str(exc), "correct the name, the key file, or make room")
+        refuse("files", str(exc) or "no password was given", "correct the name, the key file, or make room")
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ async def newest(store: ObjectStore, types: Collection[str] = ()) -> str:
     if best is None:
         raise ObjectMissing(
             f"There is no archive under {store.prefix or '(no prefix)'}, so none is the latest.",
-            hint="Make one with `kleidia-backup backup`, or check the prefix in [s3] or [directory].",
+            hint="Make one with `kleidia-backup backup`, or check prefix in [store].",
         )
     return best[2]
 

@@ -188,7 +188,7 @@ def meant(text: Sequence[str], archive: Collection[Table]) -> list[Table]:
             near = _nearest(wanted, archive)
             raise ConfigurationError(
                 f"The archive has no table {wanted}." + (f" The nearest names: {_listed(near)}." if near else ""),
-                hint="`kleidia-backup inspect NAME --contents` lists the tables of an archive of format v2.",
+                hint="`kleidia-backup contents NAME` lists its tables.",
                 effect="nothing",
             )
         found[matching[0]] = None

@@ -40,7 +40,7 @@ class NotInArchive(ConfigurationError):
             f"The archive has no {kind} {', '.join(missing)}.",
             hint=f"Nearest are: {', '.join(self.nearest)}."
             if nearest
-            else "`kleidia-backup list` shows other archives.",
+            else f"`kleidia-backup contents NAME{' --secrets' * (kind == 'secret')}` lists what it has.",
             effect="nothing",
         )
 

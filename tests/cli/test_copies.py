@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,9 @@ def test_copies_from_backup_to_restore(copied: Installation) -> None:
     away: Path = copied.config.parent / "away"
     lacking = copied.run("copies", "--json")
     assert (lacking.status, [each["ok"] for each in lacking.json["copies"]]) == (8, [True, False])
+    (_, gone) = copied.run("copies").out.split("Copy 2: copy-2")
+    assert re.search(r"archives +not known", gone)
+    assert "to be copied" not in gone
     assert copied.run("test-connection").status == 7
 
     away.mkdir()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from kleidia_backup.commands.demo import how_to_go_on
 
 from .conftest import Outcome
 
@@ -31,6 +35,20 @@ def test_a_directory_that_cannot_be_written(call: Call, alone: Path, monkeypatch
         2,
         True,
     )
+
+
+def test_what_the_demo_says_can_be_pasted(call: Call, alone: Path) -> None:
+    """Commands with a directory that has blanks in its name are what a shell reads as one word."""
+    directory = alone / "my system's"
+    commands = re.findall(r"kleidia-backup (?:demo|--config) [^`\n]+", how_to_go_on(directory))
+    assert [shlex.split(each)[1:] for each in commands] == [
+        ["demo", "--stop", str(directory)],
+        ["--config", str(directory / "kleidia-backup.toml"), "list"],
+    ]
+    directory.mkdir()
+    (directory / "file").touch()
+    (stop,) = re.findall(r"`(.*)` ends servers", call("demo", "--keep", directory).err)
+    assert shlex.split(stop) == ["kleidia-backup", "demo", "--stop", str(directory)]
 
 
 def test_a_demo_of_somebody_else_is_not_stopped(call: Call, alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,6 +220,12 @@ def test_the_example_is_printed_and_the_configuration_shown(call: Call, configur
         ("[service]\n", "[database]"),
         ('[password.vault]\nmount = "secret"\n', "is not set"),
         ('[keys]\nrecipients = ["kleidia-public-x25519:AAAA"]\n', "recipients"),
+        ("[retention]\ndays = -1\n", "days in [retention]"),
+        ('[drill]\ntarget = "moon"\n', "target in [drill]"),
+        ("[backup]\nlevel = 20\n", "level in [backup]"),
+        ('[password]\nfile = "not-there"\n', "not-there, the password file"),
+        ('[database]\nhost = "db"\n[service]\n[schedule]\nbackup = "61 * * * *"\n', "bad minute"),
+        ('[database]\nhost = "db"\n[service]\n[schedule]\ntimezone = "Mars/Base"\n', "timezone"),
     ],
 )
 def test_config_refuses_what_a_backup_or_the_service_would(
@@ -243,3 +249,16 @@ def test_warnings_about_the_configuration_are_shown(call: Call, configured: Call
     assert told.err.startswith("warning: ")
     assert told.json == {"archives": [], "total": 0, "next": None, "exit_code": 0}
     assert CANARY not in told.everything
+
+
+def test_config_names_the_target_whose_schedule_is_none(call: Call, configured: Callable[[str], Path]) -> None:
+    """As `serve` would, and the others can be used."""
+    configured(
+        '[vault]\naddress = "http://v:8200"\n[[vault.roots]]\nmount = "secret"\n[vault.auth]\ntoken = "t"\n'
+        '[service]\ncontrol_conninfo = "host=db"\n[store]\nbucket = "b"\n'
+        '[targets.good.database]\nname = "good"\n[targets.bad.database]\nname = "bad"\n'
+        '[targets.bad.schedule]\nbackup = "61 * * * *"\n'
+    )
+    told = call("config", "--json")
+    assert told.status == 2
+    assert {each["name"]: each["ok"] for each in told.json["targets"]} == {"good": True, "bad": False}, told.everything

@@ -55,6 +55,7 @@ def test_a_list_can_be_narrowed(call: Call, archives: list[str]) -> None:
     assert "Not known here: duration, verified, proven, copies." in shown
     for wrong in ("yesterday", "7", "2026-13-01", "999999d"):
         assert call("list", "--since", wrong).status == 2
+    assert call("list", "--since", "3h", "--type", "vault").out == "No archive is of that type and age.\n"
     assert call("list", "--limit", "1001").status == call("list", "--limit", "0").status == 2
 
 
@@ -113,13 +114,20 @@ def test_a_service_that_cannot_be_asked_is_a_warning(
     assert "records of the archives cannot be read (database app at" in listed.err
 
 
-def test_latest_is_a_name(call: Call, archives: list[str], tmp_path: Path) -> None:
+def test_latest_is_a_name(call: Call, store: Path, archives: list[str], tmp_path: Path) -> None:
     """Wherever one is taken; nothing is done to another archive than the one that is named."""
     copied = call("download", "latest", tmp_path / "copy", "--json")
     assert (copied.status, copied.json["name"]) == (0, archives[0])
     deleted = call("delete", "latest", "--yes", "--json")
     assert (deleted.status, deleted.json["name"]) == (0, archives[0])
     assert call("inspect", "latest", "--json").json["name"] == archives[1]
+    (store / archives[1]).write_bytes((store / archives[1]).read_bytes()[:-40])
+    failed = call("verify", "latest")
+    assert (failed.status, f"(latest: {archives[1]})" in failed.err) == (3, True)
+    (store / archives[1]).write_bytes(b"no archive")
+    failed = call("verify", archives[1])
+    assert (failed.status, "latest" in failed.err) == (3, False)
+    assert "neither KLEIDIA_BACKUP_V1 nor KLEIDIA_BACKUP_V2" in failed.err
 
 
 def test_no_archive_is_no_latest(call: Call, store: Path, tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ def test_what_the_archive_does_not_have_is_named(archived: tuple[Installation, s
     assert "keys/1/piv" in error["hint"]
     none = system.run("restore", name, "--secret", "nowhere/*", "--yes")
     assert (none.status, "The archive has no secret nowhere/*." in none.err) == (2, True)
+    assert "hint: `kleidia-backup contents NAME --secrets` lists what it has." in none.err
     for refused in (("--only", "database"), ("--prune",)):
         assert system.run("restore", name, "--secret", "jwt", "--yes", *refused).status == 2
     assert system.run("restore", name, "--secret", "jwt,,", "--yes").status == 2

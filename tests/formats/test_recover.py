@@ -187,6 +187,9 @@ def test_the_password_is_asked_for_on_the_terminal(archives: Path, tmp_path: Pat
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     os.close(terminal)
     assert sha256(payload.read_bytes()) == vector["payload_sha256"]
+    nobody = run(archives / vector["file"], "--output", payload, stdin=subprocess.DEVNULL, start_new_session=True)
+    assert nobody.returncode == 1
+    assert b"recover.py: files: no password was given; " in nobody.stderr
 
 
 @pytest.mark.parametrize(

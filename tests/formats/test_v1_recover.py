@@ -212,6 +212,12 @@ def test_a_password_from_the_terminal(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert b"staple" not in seen
     assert (tmp_path / "all" / "database.sql").is_file()
+    command = [sys.executable, "-I", str(SCRIPT), str(HERE / "vectors" / "ok-plain.enc"), "--output", "other"]
+    nobody = subprocess.run(
+        command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True
+    )
+    assert nobody.returncode == 1
+    assert b"recover.py: files: no password was given; " in nobody.stderr
 
 
 def test_it_imports_nothing_of_ours() -> None:

@@ -236,3 +236,13 @@ async def test_the_command(written: Service, of_the_same: Path, application: str
         connection.execute("DELETE FROM kleidia_backup.audit WHERE place = 2")
     status, out, err = await run("verify")
     assert (status, "BROKEN" in out, "at place 2: an entry is missing" in err) == (5, True, True)
+
+
+def test_the_command_where_no_service_ever_ran(of_the_same: Path) -> None:
+    """That there is no log yet, and who begins it; not that a table is missing."""
+    command = [sys.executable, "-m", "kleidia_backup.cli", "--config", str(of_the_same), "audit"]
+    environment = {**os.environ, "SERVICE_PASSWORD": PASSWORD}
+    done = subprocess.run(command, capture_output=True, check=False, text=True, env=environment, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has no tables yet." in done.stderr
+    assert "hint: The service makes them when it starts for the first time: `kleidia-backup serve`." in done.stderr

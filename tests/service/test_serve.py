@@ -126,10 +126,11 @@ def test_the_format_of_a_service_is_a_setting(configuration: Path) -> None:
 
 
 def test_the_demo() -> None:
-    """It comes up with data and tokens of both roles; its page is there, and its servers end with it."""
+    """It comes up with data and a token of each role; its page is there, and its servers end with it."""
     with serving("--demo", "--format", "v2", "--port", "0") as (process, told):
         with urllib.request.urlopen(told["docs"], timeout=20) as page:
             assert page.status == 200
+        assert {"admin_token", "operator_token", "viewer_token"} <= told.keys()
         url, viewer = f"{told['url']}/api/backup", told["viewer_token"]
         deadline, states = time.monotonic() + 60, dict[str, str]()
         while states != {"backup": "completed", "drill": "completed"}:  # its own, behind thirty made-up days
