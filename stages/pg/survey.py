@@ -64,6 +64,8 @@ _GRANTEE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _GRANTS = re.compile(rb"grant|revoke|alter\s+default|create\s+policy", re.IGNORECASE)
+_MAPPING = re.compile(rb"create\s+user\s+mapping\s+for\s+(" + IDENTIFIER + rb")", re.IGNORECASE)
+_TABLESPACE = re.compile(rb"set\s+default_tablespace\s*=\s*(?!')(" + IDENTIFIER + rb")\s*;", re.IGNORECASE)
 _DUMPED = re.compile(rb"^-- Dumped (?:from database|by pg_dump) version (\d+)", re.MULTILINE)
 _KEY = re.compile(
     rb"alter\s+table\s+(?:only\s+)?" + _NAME + rb"\s+add\s+constraint\s+(" + IDENTIFIER + rb")\s+"
@@ -97,10 +99,11 @@ class SqlFacts:
     ``tables`` are those the text creates; ``rows`` counts the rows per table (of COPY; INSERT statements count one
     each). ``relations`` are views and sequences, ``routines`` functions, procedures and aggregates, ``types`` domains
     too, ``indexes`` those of keys too (in the schemas of their tables), ``others`` objects of further kinds (see
-    ``objects``). ``roles`` are those named as owner or grantee,
-    ``owners`` those in whose name something is done, ``owned`` owners with the schemas that they have something in,
-    ``superuser`` what only such a role may make. ``relations_made`` and (other) ``objects`` are how many it makes, each
-    of which is locked. ``versions`` are the major versions of the server and of the pg_dump that made it.
+    ``objects``). ``roles`` are those named as owner or grantee, or by a user mapping, ``tablespaces`` those that
+    something lies in, ``owners`` those in whose name something is done, ``owned`` owners with the schemas that they
+    have something in, ``superuser`` what only such a role may make. ``relations_made`` and (other) ``objects`` are how
+    many it makes, each of which is locked. ``versions`` are the major versions of the server and of the pg_dump that
+    made it.
     ``characters`` are those that it has, if that was asked for, without those of ASCII.
     """
 
@@ -118,6 +121,7 @@ class SqlFacts:
     schemas: set[str] = field(default_factory=set)
     extensions: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
+    tablespaces: set[str] = field(default_factory=set)
     owners: set[str] = field(default_factory=set)
     owned: set[tuple[str, str]] = field(default_factory=set)
     event_triggers: set[str] = field(default_factory=set)
@@ -193,6 +197,8 @@ class SqlSurvey(SqlReader):
             self._created(statement)
         elif word.startswith(b"alter"):
             self._altered(statement)
+        elif word.startswith(b"set"):
+            self._add(facts.tablespaces, _TABLESPACE.match(statement))
         if _GRANTS.match(statement) and (match := _GRANTEE.match(statement)):
             for name in match.group(1).split(b","):
                 self._keep(facts.roles, plain(name))
@@ -234,6 +240,7 @@ class SqlSurvey(SqlReader):
                 self._keep(facts.others, ("used type", name))
         if (other := made(statement)) is not None:
             self._keep(facts.others, other)
+        self._add(facts.roles, _MAPPING.match(statement))
         self._add(facts.subscriptions, CREATE_SUBSCRIPTION.match(statement))
         self._add(facts.event_triggers, _EVENT_TRIGGER.match(statement))
         if match := _SUPERUSER.match(statement):

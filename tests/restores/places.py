@@ -143,6 +143,53 @@ ROLES = [
         thorough=True,
     ),
     Case(
+        "role of a user mapping that is gone",
+        f'{APP} CREATE ROLE "@database@_r\'x"; CREATE EXTENSION postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw;'
+        "CREATE USER MAPPING FOR \"@database@_r'x\" SERVER s OPTIONS (password 'canary');",
+        'DROP USER MAPPING FOR "@database@_r\'x" SERVER s; DROP ROLE "@database@_r\'x"',
+        outcome="refused",
+        says=("@database@_r'x",),
+    ),
+    *[
+        Case(
+            f"tablespace of {name} that is gone",
+            f"SET allow_in_place_tablespaces = on; CREATE TABLESPACE \"@database@_t'x\" LOCATION ''; {make}",
+            f'{move} TABLESPACE pg_default; DROP TABLESPACE "@database@_t\'x"',
+            outcome="refused",
+            says=("@database@_t'x",),
+            thorough=name != "a table",
+        )
+        for name, make, move in [
+            ("a table", 'CREATE TABLE t (a int) TABLESPACE "@database@_t\'x";', "ALTER TABLE t SET"),
+            (
+                "a key",
+                'CREATE TABLE t (a int PRIMARY KEY USING INDEX TABLESPACE "@database@_t\'x");',
+                "ALTER INDEX t_pkey SET",
+            ),
+            (
+                "a partitioned table",
+                'CREATE TABLE t (a int) PARTITION BY LIST (a) TABLESPACE "@database@_t\'x";',
+                "ALTER TABLE t SET",
+            ),
+            (
+                "a materialized view",
+                'CREATE MATERIALIZED VIEW m TABLESPACE "@database@_t\'x" AS SELECT 1 AS a;',
+                "ALTER MATERIALIZED VIEW m SET",
+            ),
+        ]
+    ],
+    Case(
+        "tablespace in which the role may not create",
+        "RESET ROLE; SET allow_in_place_tablespaces = on; CREATE TABLESPACE \"@database@_t'x\" LOCATION '';"
+        'GRANT CREATE ON TABLESPACE "@database@_t\'x" TO @role@; SET ROLE @role@; CREATE TABLE t (a int) TABLESPACE "@database@_t\'x";',
+        'RESET ROLE; REVOKE CREATE ON TABLESPACE "@database@_t\'x" FROM @role@;'
+        "ALTER TABLE t SET TABLESPACE pg_default;",
+        role="owner",
+        outcome="refused",
+        says=("@database@_t'x", "CREATE", "@role@"),
+        thorough=True,
+    ),
+    Case(
         "role that is gone",
         f"{APP} CREATE ROLE @database@_r; GRANT SELECT ON t TO @database@_r;",
         "DROP OWNED BY @database@_r; DROP ROLE @database@_r",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .case import Case
+from .going_back import has
 
 JOBS = "CREATE TABLE backup_jobs (id serial PRIMARY KEY, s text); INSERT INTO backup_jobs (s) VALUES ('canary');"
 
@@ -167,4 +168,89 @@ CASES = [
         settings={"preserve": ('"My App"."Jobs; x"',)},
         thorough=True,
     ),
+    # What only version 18 has: a NOT NULL with a name, and one that older rows break.
+    Case(
+        "NOT NULL that is not valid",
+        f"{JOBS} INSERT INTO backup_jobs DEFAULT VALUES; ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s NOT VALID;"
+        "COMMENT ON CONSTRAINT s_there ON backup_jobs IS 'why';",
+    ),
+    changed(
+        "NOT NULL that is not valid, made since",
+        f"{JOBS} INSERT INTO backup_jobs DEFAULT VALUES;",
+        "ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s NOT VALID",
+        thorough=True,
+    ),
+    changed(
+        "NOT NULL with a name, made since",
+        JOBS,
+        'ALTER TABLE backup_jobs ADD CONSTRAINT "s; there" NOT NULL s NO INHERIT;'
+        "COMMENT ON CONSTRAINT \"s; there\" ON backup_jobs IS 'why';",
+        thorough=True,
+    ),
+    changed(
+        "NOT NULL with another name since",
+        f"{JOBS} ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s;",
+        "ALTER TABLE backup_jobs RENAME CONSTRAINT s_there TO s_here",
+        thorough=True,
+    ),
+    Case(
+        "not in the archive, with a NOT NULL that is not valid",
+        "CREATE TABLE t (a int);",
+        f"{JOBS} INSERT INTO backup_jobs DEFAULT VALUES; ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s NOT VALID;",
+        wanted=f"CREATE TABLE t (a int); {JOBS} INSERT INTO backup_jobs DEFAULT VALUES;"
+        "ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s NOT VALID;",
+        thorough=True,
+    ),
+    changed(
+        "later views on it, one that was never filled",
+        JOBS,
+        "CREATE VIEW v AS SELECT id AS x FROM backup_jobs; CREATE MATERIALIZED VIEW m AS SELECT * FROM v;"
+        "CREATE MATERIALIZED VIEW n AS SELECT x, 1 / (x - 1) AS y FROM m WITH NO DATA;",
+    ),
+    *[
+        Case(
+            f"in a publication that came later, {name}",
+            before,
+            then + "CREATE PUBLICATION later FOR TABLE backup_jobs (id) WHERE (id > 0)",
+            wanted=before + then,
+            left=has(
+                1,
+                "SELECT FROM pg_publication_tables WHERE pubname = 'later' AND attnames = '{id}' AND rowfilter IS NOT NULL",
+            )
+            + "DROP PUBLICATION later",
+            thorough=thorough,
+        )
+        for name, before, then, thorough in [
+            ("by columns and rows", JOBS, "", False),
+            ("not in the archive", "CREATE TABLE t (a int);", JOBS, True),
+        ]
+    ],
+    Case(
+        "a partition in a publication that came later",
+        "CREATE TABLE backup_jobs (id int, s text) PARTITION BY LIST (id); CREATE TABLE jobs_1 PARTITION OF backup_jobs DEFAULT;"
+        "INSERT INTO backup_jobs VALUES (1, 'canary');",
+        "CREATE PUBLICATION later FOR TABLE jobs_1 (id) WHERE (id > 0)",
+        left=has(
+            1,
+            "SELECT FROM pg_publication_tables WHERE pubname = 'later' AND tablename = 'jobs_1' AND attnames = '{id}'",
+        )
+        + "DROP PUBLICATION later",
+        thorough=True,
+    ),
+    *[
+        Case(
+            f"rows of a table that has {name} column since",
+            "CREATE TABLE other (a int, b text); CREATE TABLE backup_jobs (id serial PRIMARY KEY, o other[]);"
+            "INSERT INTO backup_jobs (o) VALUES (ARRAY[ROW(1, 'canary')]::other[]);",
+            then,
+            outcome="refused",
+            says=("public.backup_jobs", "other", "attributes"),
+            foreseen=False,  # the columns of the archive are not known before
+            thorough=True,
+        )
+        for name, then in [
+            ("a", "ALTER TABLE other ADD c int; UPDATE backup_jobs SET o = ARRAY[ROW(1, 'canary', 2)]::other[]"),
+            ("no second", "ALTER TABLE other DROP b"),
+        ]
+    ],
 ]

@@ -24,7 +24,7 @@ ROLES = script(__file__, "roles")
 #: Extensions that the server does not have, those that this role may not create, and those that a restore updates.
 EXTENSIONS = script(__file__, "extensions")
 #: Schemas in which the role may create nothing, those that are not there, whether it may create schemas (``more``: the
-#: archive does), and what our own scripts need.
+#: archive does), what our own scripts need, and the same of tablespaces.
 CREATE = script(__file__, "create")
 
 #: Names that are no roles.
@@ -37,13 +37,14 @@ _MAKE = ", to create the "
 class Rights:
     """The role that connects, the rights that it is ``missing``, and what the server or the database has not.
 
-    ``roles``, ``extensions`` and ``schemas`` are not there; ``updated`` are extensions that have another version
-    afterwards. ``doomed`` is what goes, see ``DOOMED``.
+    ``roles``, ``tablespaces``, ``extensions`` and ``schemas`` are not there; ``updated`` are extensions that have
+    another version afterwards. ``doomed`` is what goes, see ``DOOMED``.
     """
 
     role: str
     missing: tuple[Right, ...]
     roles: tuple[str, ...]
+    tablespaces: tuple[str, ...]
     extensions: tuple[str, ...]
     updated: tuple[str, ...]
     schemas: tuple[str, ...]
@@ -86,9 +87,10 @@ def ask_rights(connection: Connection, archive: SqlFacts, preserved: list[int]) 
             *(Right("SET ROLE", name, " to ") for what, name in roles if what == "other"),
             *(Right("superuser", f"extension {name}", _MAKE) for what, name in extensions if what == "forbidden"),
             *(Right("superuser", what, _MAKE) for what in sorted(archive.superuser) if not superuser),
-            *(Right(what, name) for what, name in create if what != "missing"),
+            *(Right(what, name) for what, name in create if what not in ("missing", "no tablespace")),
         ),
         roles=tuple(name for what, name in roles if what == "missing"),
+        tablespaces=tuple(name for what, name in create if what == "no tablespace"),
         extensions=tuple(name for what, name in extensions if what == "missing"),
         updated=tuple(name for what, name in extensions if what == "updated"),
         schemas=tuple(name for what, name in create if what == "missing"),
@@ -107,10 +109,11 @@ def _two(connection: Connection, question: str, **values: object) -> list[tuple[
 
 
 def _create(connection: Connection, archive: SqlFacts, *, superuser: bool) -> list[tuple[str, str]]:
-    """Rights to create that are missing, in the schemas that the archive does not make; and such that are not there."""
+    """Rights to create that are missing, in tablespaces and schemas that the archive does not make; what is absent."""
     made = archive.tables | archive.relations | archive.routines | archive.types
     used = {home(each).schema for each in made} - archive.schemas
     more = bool(archive.schemas or archive.extensions)
     owned = sorted(archive.owned)
     owners, places = [owner for owner, _ in owned], [place for _, place in owned]
-    return _two(connection, CREATE, schemas=sorted(used), more=more, owners=owners, places=places, superuser=superuser)
+    values = {"schemas": sorted(used), "more": more, "owners": owners, "places": places, "superuser": superuser}
+    return _two(connection, CREATE, tablespaces=sorted(archive.tablespaces), **values)

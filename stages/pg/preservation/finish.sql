@@ -3,12 +3,12 @@ DECLARE
     k record; r record; current oid; names text; exprs text; filled bool; expected bigint; moved bigint;
 BEGIN
     -- Types of the archive are given what the rows need.
-    FOR r IN SELECT a.type, a.names, a.types, c.names AS names_now, c.types AS types_now, (
+    FOR r IN SELECT a.type, a.names, a.types, c.names AS names_now, c.types AS types_now, c.kind, (
                  SELECT p.rel FROM pg_temp.kleidia_type t JOIN pg_temp.kleidia_keep p USING (n)
                  WHERE t.type = a.type ORDER BY n LIMIT 1) AS rel
              FROM pg_temp.kleidia_attribute a JOIN pg_temp.kleidia_composite c ON c.id = to_regtype(a.type)
              WHERE a.names <> c.names ORDER BY 1 LOOP
-        IF r.names[:cardinality(r.names_now)] = r.names_now THEN
+        IF r.kind = 'c' AND r.names[:cardinality(r.names_now)] = r.names_now THEN
             FOR i IN cardinality(r.names_now) + 1 .. cardinality(r.names) LOOP
                 EXECUTE format('ALTER TYPE %s ADD ATTRIBUTE %I %s CASCADE', r.type, r.names[i], r.types[i]);
                 INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
@@ -81,7 +81,7 @@ BEGIN
                          WHERE p.n = k.n AND p.kind = w.kind AND p.name = w.name)
                      OR w.rank >= 42 AND NOT EXISTS (SELECT FROM pg_temp.kleidia_part p
                          WHERE p.n = k.n AND p.kind = w.kind AND p.name = w.name AND p.make = w.make)
-                     OR w.kind = 'constraint' AND w.make LIKE '% NOT VALID')
+                     OR w.kind IN ('constraint', 'not null') AND w.make LIKE '% NOT VALID')
                  ORDER BY 2, 4 LOOP
             BEGIN
                 EXECUTE r.sql;
@@ -132,6 +132,9 @@ BEGIN
                 EXECUTE r.make;
             EXCEPTION WHEN OTHERS THEN
                 IF :fatal THEN RAISE; END IF;
+                CONTINUE WHEN r.kind = 'not null' AND EXISTS (  -- under another name
+                    SELECT FROM pg_catalog.pg_attribute a
+                    WHERE a.attrelid = current AND a.attname = r.name AND a.attnotnull);
                 INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
                     'The preserved table %s lost its %s %s: %s.', k.rel, r.kind, r.name, chr(31) || SQLERRM));
             END;
@@ -146,6 +149,19 @@ BEGIN
                     USING r.last, r.called;
             END IF;
         END LOOP;
+    END LOOP;
+
+    FOR r IN SELECT l.* FROM pg_temp.kleidia_published l JOIN pg_catalog.pg_publication p ON p.oid = l.id
+             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel m
+                               WHERE m.prpubid = p.oid AND m.prrelid = pg_catalog.to_regclass(l.rel))
+             ORDER BY publication, rel LOOP
+        BEGIN
+            EXECUTE r.make;
+        EXCEPTION WHEN OTHERS THEN
+            IF :fatal THEN RAISE; END IF;
+            INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
+                'The publication %s lost the preserved table %s: %s.', r.publication, r.rel, chr(31) || SQLERRM));
+        END;
     END LOOP;
 
     FOR r IN SELECT * FROM pg_temp.kleidia_view WHERE pg_catalog.to_regclass(rel) IS NULL ORDER BY depth, rel LOOP

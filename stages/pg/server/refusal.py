@@ -41,6 +41,8 @@ DEPENDED = "2BP01"
 TAKEN = frozenset({"42P07", "42710", "42723", "42P06"})
 
 _NAMES = re.compile(r'[\w$]+|(?<=")[^"]+(?=")')
+#: A name in quotes with whatever characters.
+_ODD_NAMES = re.compile(r'"((?:[^"]|"")+)"')
 _QUOTED = re.compile(r'"(?:[^"]|"")*"?')
 #: What may stand before a quoted name; anything else that is quoted may be a value from a row.
 _NAMED = re.compile(
@@ -172,6 +174,7 @@ class StatementRefused(Exception):
         if not _LITERALS.match(self.statement):
             text = self.statement[:_LONGEST].decode(errors="replace")
         known = {self.schema, self.table, self.column, self.constraint, *_NAMES.findall(text)}
+        known.update(name.replace('""', '"') for name in _ODD_NAMES.findall(text))
         shown = without_values(said, known, trusted=self.parsed or not valued or self.code in _ENCODED)
         return shown if shown == said else f"{shown} ({self.name})".lstrip()
 
