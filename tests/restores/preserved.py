@@ -253,4 +253,96 @@ CASES = [
             ("no second", "ALTER TABLE other DROP b"),
         ]
     ],
+    # What would swallow rows that go back.
+    *[
+        Case(
+            f"a rule that does nothing instead, {how.lower()}",
+            f"{JOBS} CREATE RULE r AS ON INSERT TO backup_jobs DO INSTEAD NOTHING; {state}",
+            role=role,
+            thorough=thorough,
+        )
+        for how, state, role, thorough in [
+            ("ALWAYS", "ALTER TABLE backup_jobs ENABLE ALWAYS RULE r;", "superuser", False),
+            ("as the owner", "", "owner", True),
+            ("DISABLED", "ALTER TABLE backup_jobs DISABLE RULE r;", "owner", True),
+        ]
+    ],
+    changed(
+        "a rule that was disabled since",
+        f"{JOBS} CREATE RULE r AS ON INSERT TO backup_jobs DO INSTEAD NOTHING;",
+        "ALTER TABLE backup_jobs DISABLE RULE r",
+        thorough=True,
+    ),
+    *[
+        Case(
+            f"a trigger of a partition, {how.lower()}",
+            "CREATE TABLE backup_jobs (id int, k int) PARTITION BY LIST (k); CREATE TABLE jobs_1 PARTITION OF backup_jobs FOR VALUES IN (1);"
+            "INSERT INTO backup_jobs VALUES (1, 1); CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            f"CREATE TRIGGER tr BEFORE INSERT ON jobs_1 FOR EACH ROW EXECUTE FUNCTION tf(); {state}",
+            role=role,
+            thorough=True,
+        )
+        for how, state, role in [
+            ("ALWAYS", "ALTER TABLE jobs_1 ENABLE ALWAYS TRIGGER tr;", "superuser"),
+            ("as the owner", "", "owner"),
+        ]
+    ],
+    *[
+        Case(
+            f"partitions of {name} since",
+            f"CREATE TABLE backup_jobs (id serial, k int) {before}; INSERT INTO backup_jobs (k) VALUES (1);",
+            f"DROP TABLE backup_jobs; CREATE TABLE backup_jobs (id serial, k int) {then}; INSERT INTO backup_jobs (k) VALUES (2), (3);",
+            wanted=f"CREATE TABLE backup_jobs (id serial, k int) {then}; SELECT nextval('backup_jobs_id_seq'), nextval('backup_jobs_id_seq');"
+            + rows,
+            thorough=name != "other bounds",
+        )
+        for name, before, then, rows in [
+            (
+                "other bounds",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs FOR VALUES IN (1); CREATE TABLE j_2 PARTITION OF backup_jobs"
+                " FOR VALUES IN (2)",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs FOR VALUES IN (2); CREATE TABLE j_3 PARTITION OF backup_jobs"
+                " DEFAULT",
+                "INSERT INTO backup_jobs (id, k) VALUES (1, 2), (2, 3);",
+            ),
+            (
+                "another key",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs FOR VALUES IN (1)",
+                "PARTITION BY RANGE (id); CREATE TABLE j_1 PARTITION OF backup_jobs FOR VALUES FROM (0) TO (10)",
+                "INSERT INTO backup_jobs (id, k) VALUES (1, 2), (2, 3);",
+            ),
+            (
+                "another depth",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs DEFAULT",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs DEFAULT PARTITION BY LIST (id);"
+                "CREATE TABLE j_2 PARTITION OF j_1 DEFAULT",
+                "INSERT INTO backup_jobs (id, k) VALUES (1, 2), (2, 3);",
+            ),
+            (
+                "a plain table",
+                "",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs DEFAULT",
+                "INSERT INTO backup_jobs (id, k) VALUES (1, 2), (2, 3);",
+            ),
+            ("none", "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs DEFAULT", "", ""),
+        ]
+    ],
+    Case(
+        "an enum whose first value was renamed",
+        "CREATE TYPE st AS ENUM ('a', 'b'); CREATE TABLE backup_jobs (id serial PRIMARY KEY, s st);",
+        "ALTER TYPE st RENAME VALUE 'a' TO 'z'; INSERT INTO backup_jobs (s) VALUES ('z')",
+        wanted="CREATE TYPE st AS ENUM ('z', 'a', 'b'); CREATE TABLE backup_jobs (id serial PRIMARY KEY, s st);"
+        "SELECT nextval('backup_jobs_id_seq');",
+        restored=("st",),
+        thorough=True,
+    ),
+    Case(
+        "rows that the archive's domain refuses",
+        "CREATE DOMAIN d AS text CHECK (value <> 'canary'); CREATE TABLE backup_jobs (id serial PRIMARY KEY, s d);",
+        "ALTER DOMAIN d DROP CONSTRAINT d_check; INSERT INTO backup_jobs (s) VALUES ('canary')",
+        outcome="refused",
+        says=("backup_jobs", "public.d", "d_check"),
+        foreseen=False,  # it would mean to check every row
+        thorough=True,
+    ),
 ]

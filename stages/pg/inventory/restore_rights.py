@@ -31,6 +31,11 @@ CREATE = script(__file__, "create")
 _KEYWORDS = frozenset({"current_user", "current_role", "session_user", "public"})
 #: What only a superuser may do.
 _MAKE = ", to create the "
+#: How such rights are said, and what is no right.
+_WORDS = {"ownership": " of ", "superuser": _MAKE}
+_ABSENT = frozenset({"missing", "no tablespace"})
+#: Whether the role may set a parameter that is a superuser's: a right since version 15.
+_MAY_SET = "has_parameter_privilege(name, 'SET')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ def ask_rights(connection: Connection, archive: SqlFacts, preserved: list[int]) 
     )
     extensions = _two(connection, EXTENSIONS, extensions=sorted(archive.extensions), superuser=superuser)
     create = _create(connection, archive, superuser=superuser)
+    grantors = sorted(archive.grantors - {role})
     return Rights(
         role,
         (
@@ -87,7 +93,8 @@ def ask_rights(connection: Connection, archive: SqlFacts, preserved: list[int]) 
             *(Right("SET ROLE", name, " to ") for what, name in roles if what == "other"),
             *(Right("superuser", f"extension {name}", _MAKE) for what, name in extensions if what == "forbidden"),
             *(Right("superuser", what, _MAKE) for what in sorted(archive.superuser) if not superuser),
-            *(Right(what, name) for what, name in create if what not in ("missing", "no tablespace")),
+            *(Right("superuser", f"grants by {name}", _MAKE) for name in grantors if not superuser),
+            *(Right(what, name, _WORDS.get(what, " on ")) for what, name in create if what not in _ABSENT),
         ),
         roles=tuple(name for what, name in roles if what == "missing"),
         tablespaces=tuple(name for what, name in create if what == "no tablespace"),
@@ -116,4 +123,10 @@ def _create(connection: Connection, archive: SqlFacts, *, superuser: bool) -> li
     owned = sorted(archive.owned)
     owners, places = [owner for owner, _ in owned], [place for _, place in owned]
     values = {"schemas": sorted(used), "more": more, "owners": owners, "places": places, "superuser": superuser}
-    return _two(connection, CREATE, tablespaces=sorted(archive.tablespaces), **values)
+    lists = {
+        "tablespaces": sorted(archive.tablespaces),
+        "parameters": sorted(archive.parameters),
+        "commented": sorted(archive.commented - archive.schemas),
+    }
+    question = CREATE.replace(":may_set", _MAY_SET if connection.info.server_version >= 150000 else "false")
+    return _two(connection, question, **values, **lists)

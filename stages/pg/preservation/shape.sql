@@ -218,6 +218,10 @@ WITH relation AS NOT MATERIALIZED (
     SELECT id, 72, 'rule', rulename, pg_catalog.pg_get_ruledef(w.oid), format('DROP RULE %I ON %s', rulename, rel)
     FROM relation JOIN pg_catalog.pg_rewrite w ON w.ev_class = id WHERE rulename <> '_RETURN'
     UNION ALL
+    SELECT id, 73, 'rule state', rulename, format('ALTER TABLE %s %s RULE %I', rel, CASE ev_enabled WHEN 'O' THEN
+           'ENABLE' WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, rulename), ''
+    FROM relation JOIN pg_catalog.pg_rewrite w ON w.ev_class = id WHERE rulename <> '_RETURN' AND relkind IN ('r', 'p')
+    UNION ALL
     SELECT id, 75, 'policy', polname, format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', polname, rel,
            CASE WHEN polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END, CASE polcmd WHEN 'r' THEN 'SELECT' WHEN 'a'
            THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,

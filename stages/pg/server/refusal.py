@@ -72,6 +72,9 @@ _VALUES = re.compile(
 #: How the context of an error begins that a function in PL/pgSQL has raised on purpose: its text may be any.
 _RAISED = re.compile(r"\A(PL/pgSQL function .*) line \d+ at RAISE\b")
 
+#: What our scripts have, and no statement of pg_dump.
+_OURS = b"\nDO $kleidia$\n"
+
 #: SQLSTATEs that are the server's matter: their classes (no login, no room, in use, intervention, system error), and
 #: single ones: a feature that it lacks, a standby, a right.
 _SERVER_CLASSES = frozenset({"28", "53", "55", "57", "58"})
@@ -154,6 +157,11 @@ class StatementRefused(Exception):
         )
 
     @property
+    def ours(self) -> bool:
+        """Whether it is a script of ours, around the archive's SQL."""
+        return _OURS in self.statement
+
+    @property
     def name(self) -> str:
         """PostgreSQL's name of the SQLSTATE, for example ``wrong_object_type``."""
         try:
@@ -210,7 +218,7 @@ def explain(settings: PostgresSettings, refused: StatementRefused, *, role: str 
             hint="Check the server's log; then restore again.",
             effect="nothing",
         )
-    what = head(refused.statement)
+    what = "preserved tables and foreign keys" if refused.ours else head(refused.statement)
     place = f" at {what}" if what else ""
     return RestoreFailed(
         f"PostgreSQL refused the restore{place}: {refused.reason()}{refused.details()}.",
@@ -224,7 +232,7 @@ def _hint(refused: StatementRefused, role: str) -> str:
         who = f'The role "{role}"' if role else "The role"
         right = "CREATE on that schema" if statement.startswith(b"create") else "that right"
         return f"{who} lacks {right}: grant it, or restore as the owner of everything or as a superuser."
-    if refused.code in MISSING and (refused.in_function or refused.code == UNDEFINED_FUNCTION):
+    if refused.code in MISSING and not refused.ours and (refused.in_function or refused.code == UNDEFINED_FUNCTION):
         return (
             "A function of the archive looks for a name that is not qualified, and a restore has an empty "
             "search_path: restore with --search-path and the schemas to look in, for example --search-path public."
