@@ -48,7 +48,7 @@ _SUPERUSER = re.compile(
     rb"(type)\s+" + _NAME + rb"\s*\(\s*internallength\b|"
     rb"(function)\s+"
     + _NAME
-    + rb"(?=(?:(?!\slanguage\s)[^;])*\slanguage\s+(?:(?:c|internal)\b|[^\n;']*\s(?:leakproof|support)\b)))",
+    + rb"(?=(?:(?!\n\s*language\s)[^;])*\n\s*language\s+(?:(?:c|internal)\b|[^\n;']*\s(?:leakproof|support)\b)))",
     re.IGNORECASE,
 )
 _FOR_ROLE = re.compile(rb"alter\s+default\s+privileges\s+for\s+(?:role|user)\s+(" + IDENTIFIER + rb")", re.IGNORECASE)
