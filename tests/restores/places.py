@@ -146,7 +146,7 @@ ROLES = [
         Case(
             name,
             f"CREATE TABLE t (a int); {make}",
-            role=role,
+            role=role,  # type: ignore[arg-type]
             outcome="refused",
             says=says,
             thorough=thorough,

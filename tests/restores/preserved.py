@@ -258,7 +258,7 @@ CASES = [
         Case(
             f"a rule that does nothing instead, {how.lower()}",
             f"{JOBS} CREATE RULE r AS ON INSERT TO backup_jobs DO INSTEAD NOTHING; {state}",
-            role=role,
+            role=role,  # type: ignore[arg-type]
             thorough=thorough,
         )
         for how, state, role, thorough in [
@@ -279,7 +279,7 @@ CASES = [
             "CREATE TABLE backup_jobs (id int, k int) PARTITION BY LIST (k); CREATE TABLE jobs_1 PARTITION OF backup_jobs FOR VALUES IN (1);"
             "INSERT INTO backup_jobs VALUES (1, 1); CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
             f"CREATE TRIGGER tr BEFORE INSERT ON jobs_1 FOR EACH ROW EXECUTE FUNCTION tf(); {state}",
-            role=role,
+            role=role,  # type: ignore[arg-type]
             thorough=True,
         )
         for how, state, role in [

@@ -39,7 +39,7 @@ async def test_temporary_things(lab: Lab, store_directory: Path, held: str, refu
     database = lab.make_database()
     lab.load(database, _BASE)
     options = {"database": PostgresSettings(lab.conninfo(database)), "store": DirectorySettings(store_directory)}
-    made = await backup(password=PASSWORD, **options)  # type: ignore[arg-type]
+    made = await backup(password=PASSWORD, **options)
     with psycopg.connect(lab.conninfo(database), autocommit=True) as other:
         other.execute(held.encode())
         untouched = lab.dump(database)
