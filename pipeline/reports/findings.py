@@ -102,6 +102,10 @@ class Findings:
             warn(f"The server is PostgreSQL {found.server}, the dump is of version {found.dumped_by}: it may fail.")
         if found.roles_missing:
             block(f"The server lacks roles that the archive names: {_some(found.roles_missing)}. Create them.")
+        if found.tablespaces_missing:
+            block(
+                f"The server lacks tablespaces that the archive names: {_some(found.tablespaces_missing)}. Create them."
+            )
         if found.extensions_missing:
             block(f"The server lacks extensions: {_some(found.extensions_missing)}. Install them there.")
         if found.schemas_missing:

@@ -46,10 +46,17 @@ _SUPERUSER = re.compile(
     rb"|text\s+search\s+parser|text\s+search\s+template|language)\s+" + _NAME + rb"|"
     rb"(publication)\s+" + _NAME + rb"\s+for\s+(?:all\s+tables|tables\s+in\s+schema)\b|"
     rb"(type)\s+" + _NAME + rb"\s*\(\s*internallength\b|"
-    rb"(function)\s+" + _NAME + rb"(?=(?:(?!\slanguage\s)[^;])*\slanguage\s+(?:c|internal)\b))",
+    rb"(function)\s+"
+    + _NAME
+    + rb"(?=(?:(?!\n\s*language\s)[^;])*\n\s*language\s+(?:(?:c|internal)\b|[^\n;']*\s(?:leakproof|support)\b)))",
     re.IGNORECASE,
 )
 _FOR_ROLE = re.compile(rb"alter\s+default\s+privileges\s+for\s+(?:role|user)\s+(" + IDENTIFIER + rb")", re.IGNORECASE)
+#: Done in the name of another role, who granted it.
+_GRANTOR = re.compile(rb"set\s+session\s+authorization\s+(?!default\b)(" + IDENTIFIER + rb")\s*;", re.IGNORECASE)
+#: A setting of a function, each on a line of its own.
+_PARAMETER = re.compile(rb"^ {4}SET (" + IDENTIFIER + rb") TO ", re.MULTILINE)
+_ON_SCHEMA = re.compile(rb"comment\s+on\s+schema\s+(" + IDENTIFIER + rb")\s+is\b", re.IGNORECASE)
 #: Words, names and constants that are passed over.
 _PASSED = rb"""(?:"[^"]*+"|'[^']*+'|[^"'])*?"""
 _GRANTEE = re.compile(
@@ -64,6 +71,8 @@ _GRANTEE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _GRANTS = re.compile(rb"grant|revoke|alter\s+default|create\s+policy", re.IGNORECASE)
+_MAPPING = re.compile(rb"create\s+user\s+mapping\s+for\s+(" + IDENTIFIER + rb")", re.IGNORECASE)
+_TABLESPACE = re.compile(rb"set\s+default_tablespace\s*=\s*(?!')(" + IDENTIFIER + rb")\s*;", re.IGNORECASE)
 _DUMPED = re.compile(rb"^-- Dumped (?:from database|by pg_dump) version (\d+)", re.MULTILINE)
 _KEY = re.compile(
     rb"alter\s+table\s+(?:only\s+)?" + _NAME + rb"\s+add\s+constraint\s+(" + IDENTIFIER + rb")\s+"
@@ -97,10 +106,12 @@ class SqlFacts:
     ``tables`` are those the text creates; ``rows`` counts the rows per table (of COPY; INSERT statements count one
     each). ``relations`` are views and sequences, ``routines`` functions, procedures and aggregates, ``types`` domains
     too, ``indexes`` those of keys too (in the schemas of their tables), ``others`` objects of further kinds (see
-    ``objects``). ``roles`` are those named as owner or grantee,
-    ``owners`` those in whose name something is done, ``owned`` owners with the schemas that they have something in,
-    ``superuser`` what only such a role may make. ``relations_made`` and (other) ``objects`` are how many it makes, each
-    of which is locked. ``versions`` are the major versions of the server and of the pg_dump that made it.
+    ``objects``). ``roles`` are those named as owner or grantee, or by a user mapping, ``tablespaces`` those that
+    something lies in, ``owners`` those in whose name something is done, ``owned`` owners with the schemas that they
+    have something in, ``superuser`` what only such a role may make, ``grantors`` roles that grant themselves,
+    ``parameters`` what functions set, ``commented`` schemas with a comment. ``relations_made`` and (other) ``objects``
+    are how many it makes, each of which is locked. ``versions`` are the major versions of the server and of the pg_dump
+    that made it.
     ``characters`` are those that it has, if that was asked for, without those of ASCII.
     """
 
@@ -118,10 +129,14 @@ class SqlFacts:
     schemas: set[str] = field(default_factory=set)
     extensions: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
+    tablespaces: set[str] = field(default_factory=set)
     owners: set[str] = field(default_factory=set)
     owned: set[tuple[str, str]] = field(default_factory=set)
     event_triggers: set[str] = field(default_factory=set)
     superuser: set[str] = field(default_factory=set)
+    grantors: set[str] = field(default_factory=set)
+    parameters: set[str] = field(default_factory=set)
+    commented: set[str] = field(default_factory=set)
     versions: tuple[int, ...] = ()
     truncated: bool = False
 
@@ -193,6 +208,11 @@ class SqlSurvey(SqlReader):
             self._created(statement)
         elif word.startswith(b"alter"):
             self._altered(statement)
+        elif word.startswith(b"set"):
+            self._add(facts.tablespaces, _TABLESPACE.match(statement))
+            self._add(facts.grantors, _GRANTOR.match(statement))
+        elif word.startswith(b"commen"):
+            self._add(facts.commented, _ON_SCHEMA.match(statement))
         if _GRANTS.match(statement) and (match := _GRANTEE.match(statement)):
             for name in match.group(1).split(b","):
                 self._keep(facts.roles, plain(name))
@@ -224,6 +244,10 @@ class SqlSurvey(SqlReader):
         ):
             if (match := pattern.match(statement)) and (name := qualified(match.group(1))) is not None:
                 self._keep(names, name)
+        if _ROUTINE.match(statement):
+            body = statement.find(b"\n    AS ")  # pg_dump writes it last
+            for name in _PARAMETER.findall(statement, 0, body if body >= 0 else len(statement)):
+                self._keep(facts.parameters, plain(name))
         if match := _INDEX.match(statement):
             self._index(match.group(2), match.group(1))
         typed = _TYPE.match(statement)
@@ -234,6 +258,7 @@ class SqlSurvey(SqlReader):
                 self._keep(facts.others, ("used type", name))
         if (other := made(statement)) is not None:
             self._keep(facts.others, other)
+        self._add(facts.roles, _MAPPING.match(statement))
         self._add(facts.subscriptions, CREATE_SUBSCRIPTION.match(statement))
         self._add(facts.event_triggers, _EVENT_TRIGGER.match(statement))
         if match := _SUPERUSER.match(statement):

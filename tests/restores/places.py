@@ -142,6 +142,112 @@ ROLES = [
         says=("mood",),
         thorough=True,
     ),
+    *[
+        Case(
+            name,
+            f"CREATE TABLE t (a int); {make}",
+            role=role,  # type: ignore[arg-type]
+            outcome="refused",
+            says=says,
+            thorough=thorough,
+        )
+        for name, make, role, says, thorough in [
+            (
+                "grant by another role, as the owner",
+                'RESET ROLE; CREATE ROLE "@database@_g"; SET ROLE @role@; GRANT SELECT ON t TO "@database@_g" WITH GRANT OPTION;'
+                'RESET ROLE; SET ROLE "@database@_g"; GRANT SELECT ON t TO pg_monitor;',
+                "owner",
+                ("@database@_g", "superuser"),
+                False,
+            ),
+            (
+                "leakproof function, as the owner",
+                "RESET ROLE; CREATE FUNCTION f() RETURNS bool LANGUAGE sql LEAKPROOF AS 'SELECT true'; ALTER FUNCTION f() OWNER TO @role@;",
+                "owner",
+                ("public.f", "superuser"),
+                True,
+            ),
+            (
+                "function with a support function, as the owner",
+                "RESET ROLE; CREATE FUNCTION f(int) RETURNS int LANGUAGE sql SUPPORT generate_series_int4_support AS 'SELECT 1';"
+                "ALTER FUNCTION f(int) OWNER TO @role@;",
+                "owner",
+                ("public.f", "superuser"),
+                True,
+            ),
+            (
+                "function with a superuser's setting, as the owner",
+                "RESET ROLE; CREATE FUNCTION f() RETURNS bool LANGUAGE sql SET session_replication_role = 'replica' AS 'SELECT true';"
+                "ALTER FUNCTION f() OWNER TO @role@;",
+                "owner",
+                ("session_replication_role", "superuser"),
+                True,
+            ),
+            (
+                "comment on a schema of another owner",
+                "RESET ROLE; COMMENT ON SCHEMA public IS 'canary';",
+                "tables",
+                ("public",),
+                True,
+            ),
+        ]
+    ],
+    Case(
+        "functions that look like a superuser's, as the owner",
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql SET search_path = '' SET work_mem = '64kB' AS 'SELECT '' leakproof support "
+        "\n    SET session_replication_role TO replica'';';"
+        "CREATE FUNCTION g(a text DEFAULT ' LANGUAGE sql LEAKPROOF') RETURNS text LANGUAGE sql RETURN 'LANGUAGE c';"
+        "COMMENT ON SCHEMA public IS 'SET SESSION AUTHORIZATION x;';",
+        role="owner",
+        thorough=True,
+    ),
+    Case(
+        "role of a user mapping that is gone",
+        f'{APP} CREATE ROLE "@database@_r\'x"; CREATE EXTENSION postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw;'
+        "CREATE USER MAPPING FOR \"@database@_r'x\" SERVER s OPTIONS (password 'canary');",
+        'DROP USER MAPPING FOR "@database@_r\'x" SERVER s; DROP ROLE "@database@_r\'x"',
+        outcome="refused",
+        says=("@database@_r'x",),
+    ),
+    *[
+        Case(
+            f"tablespace of {name} that is gone",
+            f"SET allow_in_place_tablespaces = on; CREATE TABLESPACE \"@database@_t'x\" LOCATION ''; {make}",
+            f'{move} TABLESPACE pg_default; DROP TABLESPACE "@database@_t\'x"',
+            outcome="refused",
+            says=("@database@_t'x",),
+            thorough=name != "a table",
+        )
+        for name, make, move in [
+            ("a table", 'CREATE TABLE t (a int) TABLESPACE "@database@_t\'x";', "ALTER TABLE t SET"),
+            (
+                "a key",
+                'CREATE TABLE t (a int PRIMARY KEY USING INDEX TABLESPACE "@database@_t\'x");',
+                "ALTER INDEX t_pkey SET",
+            ),
+            (
+                "a partitioned table",
+                'CREATE TABLE t (a int) PARTITION BY LIST (a) TABLESPACE "@database@_t\'x";',
+                "ALTER TABLE t SET",
+            ),
+            (
+                "a materialized view",
+                'CREATE MATERIALIZED VIEW m TABLESPACE "@database@_t\'x" AS SELECT 1 AS a;',
+                "ALTER MATERIALIZED VIEW m SET",
+            ),
+        ]
+    ],
+    Case(
+        "tablespace in which the role may not create",
+        "RESET ROLE; SET allow_in_place_tablespaces = on; CREATE TABLESPACE \"@database@_t'x\" LOCATION '';"
+        'GRANT CREATE ON TABLESPACE "@database@_t\'x" TO @role@; SET ROLE @role@; CREATE TABLE t (a int) TABLESPACE "@database@_t\'x";',
+        'RESET ROLE; REVOKE CREATE ON TABLESPACE "@database@_t\'x" FROM @role@;'
+        "ALTER TABLE t SET TABLESPACE pg_default;",
+        role="owner",
+        outcome="refused",
+        says=("@database@_t'x", "CREATE", "@role@"),
+        thorough=True,
+    ),
     Case(
         "role that is gone",
         f"{APP} CREATE ROLE @database@_r; GRANT SELECT ON t TO @database@_r;",

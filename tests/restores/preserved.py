@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .case import Case
+from .going_back import has
 
 JOBS = "CREATE TABLE backup_jobs (id serial PRIMARY KEY, s text); INSERT INTO backup_jobs (s) VALUES ('canary');"
 
@@ -165,6 +166,183 @@ CASES = [
         wanted='CREATE SCHEMA "My App"; CREATE TABLE "My App"."Jobs; x" (id serial PRIMARY KEY, s text);'
         'CREATE VIEW v AS SELECT * FROM "My App"."Jobs; x";',
         settings={"preserve": ('"My App"."Jobs; x"',)},
+        thorough=True,
+    ),
+    # What only version 18 has: a NOT NULL with a name, and one that older rows break.
+    Case(
+        "NOT NULL that is not valid",
+        f"{JOBS} INSERT INTO backup_jobs DEFAULT VALUES; ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s NOT VALID;"
+        "COMMENT ON CONSTRAINT s_there ON backup_jobs IS 'why';",
+    ),
+    changed(
+        "NOT NULL that is not valid, made since",
+        f"{JOBS} INSERT INTO backup_jobs DEFAULT VALUES;",
+        "ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s NOT VALID",
+        thorough=True,
+    ),
+    changed(
+        "NOT NULL with a name, made since",
+        JOBS,
+        'ALTER TABLE backup_jobs ADD CONSTRAINT "s; there" NOT NULL s NO INHERIT;'
+        "COMMENT ON CONSTRAINT \"s; there\" ON backup_jobs IS 'why';",
+        thorough=True,
+    ),
+    changed(
+        "NOT NULL with another name since",
+        f"{JOBS} ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s;",
+        "ALTER TABLE backup_jobs RENAME CONSTRAINT s_there TO s_here",
+        thorough=True,
+    ),
+    Case(
+        "not in the archive, with a NOT NULL that is not valid",
+        "CREATE TABLE t (a int);",
+        f"{JOBS} INSERT INTO backup_jobs DEFAULT VALUES; ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s NOT VALID;",
+        wanted=f"CREATE TABLE t (a int); {JOBS} INSERT INTO backup_jobs DEFAULT VALUES;"
+        "ALTER TABLE backup_jobs ADD CONSTRAINT s_there NOT NULL s NOT VALID;",
+        thorough=True,
+    ),
+    changed(
+        "later views on it, one that was never filled",
+        JOBS,
+        "CREATE VIEW v AS SELECT id AS x FROM backup_jobs; CREATE MATERIALIZED VIEW m AS SELECT * FROM v;"
+        "CREATE MATERIALIZED VIEW n AS SELECT x, 1 / (x - 1) AS y FROM m WITH NO DATA;",
+    ),
+    *[
+        Case(
+            f"in a publication that came later, {name}",
+            before,
+            then + "CREATE PUBLICATION later FOR TABLE backup_jobs (id) WHERE (id > 0)",
+            wanted=before + then,
+            left=has(
+                1,
+                "SELECT FROM pg_publication_tables WHERE pubname = 'later' AND attnames = '{id}' AND rowfilter IS NOT NULL",
+            )
+            + "DROP PUBLICATION later",
+            thorough=thorough,
+        )
+        for name, before, then, thorough in [
+            ("by columns and rows", JOBS, "", False),
+            ("not in the archive", "CREATE TABLE t (a int);", JOBS, True),
+        ]
+    ],
+    Case(
+        "a partition in a publication that came later",
+        "CREATE TABLE backup_jobs (id int, s text) PARTITION BY LIST (id); CREATE TABLE jobs_1 PARTITION OF backup_jobs DEFAULT;"
+        "INSERT INTO backup_jobs VALUES (1, 'canary');",
+        "CREATE PUBLICATION later FOR TABLE jobs_1 (id) WHERE (id > 0)",
+        left=has(
+            1,
+            "SELECT FROM pg_publication_tables WHERE pubname = 'later' AND tablename = 'jobs_1' AND attnames = '{id}'",
+        )
+        + "DROP PUBLICATION later",
+        thorough=True,
+    ),
+    *[
+        Case(
+            f"rows of a table that has {name} column since",
+            "CREATE TABLE other (a int, b text); CREATE TABLE backup_jobs (id serial PRIMARY KEY, o other[]);"
+            "INSERT INTO backup_jobs (o) VALUES (ARRAY[ROW(1, 'canary')]::other[]);",
+            then,
+            outcome="refused",
+            says=("public.backup_jobs", "other", "attributes"),
+            foreseen=False,  # the columns of the archive are not known before
+            thorough=True,
+        )
+        for name, then in [
+            ("a", "ALTER TABLE other ADD c int; UPDATE backup_jobs SET o = ARRAY[ROW(1, 'canary', 2)]::other[]"),
+            ("no second", "ALTER TABLE other DROP b"),
+        ]
+    ],
+    # What would swallow rows that go back.
+    *[
+        Case(
+            f"a rule that does nothing instead, {how.lower()}",
+            f"{JOBS} CREATE RULE r AS ON INSERT TO backup_jobs DO INSTEAD NOTHING; {state}",
+            role=role,  # type: ignore[arg-type]
+            thorough=thorough,
+        )
+        for how, state, role, thorough in [
+            ("ALWAYS", "ALTER TABLE backup_jobs ENABLE ALWAYS RULE r;", "superuser", False),
+            ("as the owner", "", "owner", True),
+            ("DISABLED", "ALTER TABLE backup_jobs DISABLE RULE r;", "owner", True),
+        ]
+    ],
+    changed(
+        "a rule that was disabled since",
+        f"{JOBS} CREATE RULE r AS ON INSERT TO backup_jobs DO INSTEAD NOTHING;",
+        "ALTER TABLE backup_jobs DISABLE RULE r",
+        thorough=True,
+    ),
+    *[
+        Case(
+            f"a trigger of a partition, {how.lower()}",
+            "CREATE TABLE backup_jobs (id int, k int) PARTITION BY LIST (k); CREATE TABLE jobs_1 PARTITION OF backup_jobs FOR VALUES IN (1);"
+            "INSERT INTO backup_jobs VALUES (1, 1); CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+            f"CREATE TRIGGER tr BEFORE INSERT ON jobs_1 FOR EACH ROW EXECUTE FUNCTION tf(); {state}",
+            role=role,  # type: ignore[arg-type]
+            thorough=True,
+        )
+        for how, state, role in [
+            ("ALWAYS", "ALTER TABLE jobs_1 ENABLE ALWAYS TRIGGER tr;", "superuser"),
+            ("as the owner", "", "owner"),
+        ]
+    ],
+    *[
+        Case(
+            f"partitions of {name} since",
+            f"CREATE TABLE backup_jobs (id serial, k int) {before}; INSERT INTO backup_jobs (k) VALUES (1);",
+            f"DROP TABLE backup_jobs; CREATE TABLE backup_jobs (id serial, k int) {then}; INSERT INTO backup_jobs (k) VALUES (2), (3);",
+            wanted=f"CREATE TABLE backup_jobs (id serial, k int) {then}; SELECT nextval('backup_jobs_id_seq'), nextval('backup_jobs_id_seq');"
+            + rows,
+            thorough=name != "other bounds",
+        )
+        for name, before, then, rows in [
+            (
+                "other bounds",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs FOR VALUES IN (1); CREATE TABLE j_2 PARTITION OF backup_jobs"
+                " FOR VALUES IN (2)",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs FOR VALUES IN (2); CREATE TABLE j_3 PARTITION OF backup_jobs"
+                " DEFAULT",
+                "INSERT INTO backup_jobs (id, k) VALUES (1, 2), (2, 3);",
+            ),
+            (
+                "another key",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs FOR VALUES IN (1)",
+                "PARTITION BY RANGE (id); CREATE TABLE j_1 PARTITION OF backup_jobs FOR VALUES FROM (0) TO (10)",
+                "INSERT INTO backup_jobs (id, k) VALUES (1, 2), (2, 3);",
+            ),
+            (
+                "another depth",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs DEFAULT",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs DEFAULT PARTITION BY LIST (id);"
+                "CREATE TABLE j_2 PARTITION OF j_1 DEFAULT",
+                "INSERT INTO backup_jobs (id, k) VALUES (1, 2), (2, 3);",
+            ),
+            (
+                "a plain table",
+                "",
+                "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs DEFAULT",
+                "INSERT INTO backup_jobs (id, k) VALUES (1, 2), (2, 3);",
+            ),
+            ("none", "PARTITION BY LIST (k); CREATE TABLE j_1 PARTITION OF backup_jobs DEFAULT", "", ""),
+        ]
+    ],
+    Case(
+        "an enum whose first value was renamed",
+        "CREATE TYPE st AS ENUM ('a', 'b'); CREATE TABLE backup_jobs (id serial PRIMARY KEY, s st);",
+        "ALTER TYPE st RENAME VALUE 'a' TO 'z'; INSERT INTO backup_jobs (s) VALUES ('z')",
+        wanted="CREATE TYPE st AS ENUM ('z', 'a', 'b'); CREATE TABLE backup_jobs (id serial PRIMARY KEY, s st);"
+        "SELECT nextval('backup_jobs_id_seq');",
+        restored=("st",),
+        thorough=True,
+    ),
+    Case(
+        "rows that the archive's domain refuses",
+        "CREATE DOMAIN d AS text CHECK (value <> 'canary'); CREATE TABLE backup_jobs (id serial PRIMARY KEY, s d);",
+        "ALTER DOMAIN d DROP CONSTRAINT d_check; INSERT INTO backup_jobs (s) VALUES ('canary')",
+        outcome="refused",
+        says=("backup_jobs", "public.d", "d_check"),
+        foreseen=False,  # it would mean to check every row
         thorough=True,
     ),
 ]

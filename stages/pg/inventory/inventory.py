@@ -103,6 +103,7 @@ class Inventory:
     role: str
     tables: tuple[TableChange, ...]
     roles_missing: tuple[str, ...]
+    tablespaces_missing: tuple[str, ...]
     extensions_missing: tuple[str, ...]
     extensions_updated: tuple[str, ...]
     schemas_missing: tuple[str, ...]
@@ -153,6 +154,7 @@ def take_inventory(
             dumped_by=min(archive.versions, default=0),
             role=rights.role,
             roles_missing=rights.roles,
+            tablespaces_missing=rights.tablespaces,
             extensions_missing=rights.extensions,
             extensions_updated=rights.updated,
             schemas_missing=rights.schemas,
@@ -220,6 +222,10 @@ def _in_ascii(archive: SqlFacts) -> SqlFacts:
         schemas=set(filter(str.isascii, archive.schemas)),
         extensions=set(filter(str.isascii, archive.extensions)),
         roles=set(filter(str.isascii, archive.roles)),
+        tablespaces=set(filter(str.isascii, archive.tablespaces)),
+        grantors=set(filter(str.isascii, archive.grantors)),
+        parameters=set(filter(str.isascii, archive.parameters)),
+        commented=set(filter(str.isascii, archive.commented)),
         owners=set(filter(str.isascii, archive.owners)),
         owned={each for each in archive.owned if "".join(each).isascii()},
         event_triggers=set(filter(str.isascii, archive.event_triggers)),

@@ -84,6 +84,8 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
         THEN format('ALTER DOMAIN %%s ADD CONSTRAINT %%I %%s', name[1], args[1], definition)
         ELSE '' END AS again, CASE
         WHEN owner IS NOT NULL AND NOT pg_has_role(owner, 'USAGE') AND NOT pg_has_role(schema_owner, 'USAGE') THEN NULL
+        -- No session may alter another's temporary table.
+        WHEN (type IN ('default value', 'table constraint') OR key IS NOT NULL) AND name[1] ~ '^pg_temp_' THEN NULL
         WHEN type = 'default value' AND attgenerated = ''
         THEN format('ALTER TABLE %%I.%%I ALTER COLUMN %%I DROP DEFAULT', name[1], name[2], name[3])
         WHEN type = 'table constraint'

@@ -24,26 +24,32 @@ ROLES = script(__file__, "roles")
 #: Extensions that the server does not have, those that this role may not create, and those that a restore updates.
 EXTENSIONS = script(__file__, "extensions")
 #: Schemas in which the role may create nothing, those that are not there, whether it may create schemas (``more``: the
-#: archive does), and what our own scripts need.
+#: archive does), what our own scripts need, and the same of tablespaces.
 CREATE = script(__file__, "create")
 
 #: Names that are no roles.
 _KEYWORDS = frozenset({"current_user", "current_role", "session_user", "public"})
 #: What only a superuser may do.
 _MAKE = ", to create the "
+#: How such rights are said, and what is no right.
+_WORDS = {"ownership": " of ", "superuser": _MAKE}
+_ABSENT = frozenset({"missing", "no tablespace"})
+#: Whether the role may set a parameter that is a superuser's: a right since version 15.
+_MAY_SET = "has_parameter_privilege(name, 'SET')"
 
 
 @dataclass(frozen=True, slots=True)
 class Rights:
     """The role that connects, the rights that it is ``missing``, and what the server or the database has not.
 
-    ``roles``, ``extensions`` and ``schemas`` are not there; ``updated`` are extensions that have another version
-    afterwards. ``doomed`` is what goes, see ``DOOMED``.
+    ``roles``, ``tablespaces``, ``extensions`` and ``schemas`` are not there; ``updated`` are extensions that have
+    another version afterwards. ``doomed`` is what goes, see ``DOOMED``.
     """
 
     role: str
     missing: tuple[Right, ...]
     roles: tuple[str, ...]
+    tablespaces: tuple[str, ...]
     extensions: tuple[str, ...]
     updated: tuple[str, ...]
     schemas: tuple[str, ...]
@@ -79,6 +85,7 @@ def ask_rights(connection: Connection, archive: SqlFacts, preserved: list[int]) 
     )
     extensions = _two(connection, EXTENSIONS, extensions=sorted(archive.extensions), superuser=superuser)
     create = _create(connection, archive, superuser=superuser)
+    grantors = sorted(archive.grantors - {role})
     return Rights(
         role,
         (
@@ -86,9 +93,11 @@ def ask_rights(connection: Connection, archive: SqlFacts, preserved: list[int]) 
             *(Right("SET ROLE", name, " to ") for what, name in roles if what == "other"),
             *(Right("superuser", f"extension {name}", _MAKE) for what, name in extensions if what == "forbidden"),
             *(Right("superuser", what, _MAKE) for what in sorted(archive.superuser) if not superuser),
-            *(Right(what, name) for what, name in create if what != "missing"),
+            *(Right("superuser", f"grants by {name}", _MAKE) for name in grantors if not superuser),
+            *(Right(what, name, _WORDS.get(what, " on ")) for what, name in create if what not in _ABSENT),
         ),
         roles=tuple(name for what, name in roles if what == "missing"),
+        tablespaces=tuple(name for what, name in create if what == "no tablespace"),
         extensions=tuple(name for what, name in extensions if what == "missing"),
         updated=tuple(name for what, name in extensions if what == "updated"),
         schemas=tuple(name for what, name in create if what == "missing"),
@@ -107,10 +116,17 @@ def _two(connection: Connection, question: str, **values: object) -> list[tuple[
 
 
 def _create(connection: Connection, archive: SqlFacts, *, superuser: bool) -> list[tuple[str, str]]:
-    """Rights to create that are missing, in the schemas that the archive does not make; and such that are not there."""
+    """Rights to create that are missing, in tablespaces and schemas that the archive does not make; what is absent."""
     made = archive.tables | archive.relations | archive.routines | archive.types
     used = {home(each).schema for each in made} - archive.schemas
     more = bool(archive.schemas or archive.extensions)
     owned = sorted(archive.owned)
     owners, places = [owner for owner, _ in owned], [place for _, place in owned]
-    return _two(connection, CREATE, schemas=sorted(used), more=more, owners=owners, places=places, superuser=superuser)
+    values = {"schemas": sorted(used), "more": more, "owners": owners, "places": places, "superuser": superuser}
+    lists = {
+        "tablespaces": sorted(archive.tablespaces),
+        "parameters": sorted(archive.parameters),
+        "commented": sorted(archive.commented - archive.schemas),
+    }
+    question = CREATE.replace(":may_set", _MAY_SET if connection.info.server_version >= 150000 else "false")
+    return _two(connection, question, **values, **lists)

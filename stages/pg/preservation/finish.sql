@@ -3,12 +3,12 @@ DECLARE
     k record; r record; current oid; names text; exprs text; filled bool; expected bigint; moved bigint;
 BEGIN
     -- Types of the archive are given what the rows need.
-    FOR r IN SELECT a.type, a.names, a.types, c.names AS names_now, c.types AS types_now, (
+    FOR r IN SELECT a.type, a.names, a.types, c.names AS names_now, c.types AS types_now, c.kind, (
                  SELECT p.rel FROM pg_temp.kleidia_type t JOIN pg_temp.kleidia_keep p USING (n)
                  WHERE t.type = a.type ORDER BY n LIMIT 1) AS rel
              FROM pg_temp.kleidia_attribute a JOIN pg_temp.kleidia_composite c ON c.id = to_regtype(a.type)
              WHERE a.names <> c.names ORDER BY 1 LOOP
-        IF r.names[:cardinality(r.names_now)] = r.names_now THEN
+        IF r.kind = 'c' AND r.names[:cardinality(r.names_now)] = r.names_now THEN
             FOR i IN cardinality(r.names_now) + 1 .. cardinality(r.names) LOOP
                 EXECUTE format('ALTER TYPE %s ADD ATTRIBUTE %I %s CASCADE', r.type, r.names[i], r.types[i]);
                 INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
@@ -35,6 +35,27 @@ BEGIN
             current := pg_catalog.to_regclass(k.rel);
         END IF;
         -- Columns as before, and nothing in the way of the rows.
+        INSERT INTO pg_temp.kleidia_now SELECT k.n, s.rank, s.kind, s.name, s.make, s.unmake
+            FROM pg_temp.kleidia_whole s WHERE s.id = current;
+        -- Not divided, or by another key, or with other bounds.
+        SELECT w.unmake, p.make INTO r FROM pg_temp.kleidia_part p JOIN pg_temp.kleidia_now w USING (n, kind)
+            WHERE n = k.n AND kind = 'table' AND substring(p.make FROM '\) PARTITION BY .*$')
+                IS DISTINCT FROM substring(w.make FROM '\) PARTITION BY .*$');
+        IF FOUND THEN
+            EXECUTE r.unmake;
+            EXECUTE r.make;
+            current := pg_catalog.to_regclass(k.rel);
+        END IF;
+        FOR r IN SELECT w.name, w.unmake FROM pg_temp.kleidia_now w WHERE w.n = k.n AND w.kind = 'partition'
+                 AND NOT EXISTS (SELECT FROM pg_temp.kleidia_part p
+                     WHERE p.n = k.n AND p.kind = w.kind AND p.name = w.name AND p.make = w.make)
+                 ORDER BY rank DESC LOOP
+            BEGIN
+                EXECUTE r.unmake;
+            EXCEPTION WHEN dependent_objects_still_exist OR undefined_table THEN NULL;  -- told below, or gone already
+            END;
+        END LOOP;
+        DELETE FROM pg_temp.kleidia_now;
         INSERT INTO pg_temp.kleidia_now SELECT k.n, s.rank, s.kind, s.name, s.make, s.unmake
             FROM pg_temp.kleidia_whole s WHERE s.id = current;
         FOR r IN SELECT make AS sql FROM pg_temp.kleidia_part p WHERE p.n = k.n AND p.kind IN ('partition', 'column')
@@ -81,7 +102,7 @@ BEGIN
                          WHERE p.n = k.n AND p.kind = w.kind AND p.name = w.name)
                      OR w.rank >= 42 AND NOT EXISTS (SELECT FROM pg_temp.kleidia_part p
                          WHERE p.n = k.n AND p.kind = w.kind AND p.name = w.name AND p.make = w.make)
-                     OR w.kind = 'constraint' AND w.make LIKE '% NOT VALID')
+                     OR w.kind IN ('constraint', 'not null') AND w.make LIKE '% NOT VALID')
                  ORDER BY 2, 4 LOOP
             BEGIN
                 EXECUTE r.sql;
@@ -97,6 +118,12 @@ BEGIN
 
         -- The rows.
         EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER, NO FORCE ROW LEVEL SECURITY', k.rel);
+        FOR r IN SELECT format('ALTER TABLE %s DISABLE TRIGGER USER', relid::regclass) AS sql
+                 FROM pg_catalog.pg_partition_tree(current) WHERE level > 0
+                 UNION ALL SELECT format('ALTER TABLE %s DISABLE RULE %I', k.rel, rulename)
+                 FROM pg_catalog.pg_rewrite WHERE ev_class = current LOOP
+            EXECUTE r.sql;
+        END LOOP;
         SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum),
                string_agg(CASE WHEN a.atttypid = b.atttypid THEN format('%I', a.attname)
                                ELSE format('%I::text::%s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod))
@@ -111,9 +138,14 @@ BEGIN
         IF filled THEN
             EXECUTE format('TRUNCATE %s %s', CASE k.kind WHEN 'r' THEN 'ONLY' ELSE '' END, k.rel);
         END IF;
-        EXECUTE format('INSERT INTO %s %s SELECT %s FROM pg_temp.kleidia_rows_%s',
-                       k.rel, '(' || names || ') OVERRIDING SYSTEM VALUE', exprs, k.n);
-        GET DIAGNOSTICS moved = ROW_COUNT;
+        BEGIN
+            EXECUTE format('INSERT INTO %s %s SELECT %s FROM pg_temp.kleidia_rows_%s',
+                           k.rel, '(' || names || ') OVERRIDING SYSTEM VALUE', exprs, k.n);
+            GET DIAGNOSTICS moved = ROW_COUNT;
+        EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+            RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format(
+                'rows of the preserved table %s do not fit what the archive has for them: %s', k.rel, SQLERRM);
+        END;
         IF moved <> expected THEN
             RAISE EXCEPTION 'only % of % rows of the preserved table % could be put back', moved, expected, k.rel;
         END IF;
@@ -125,13 +157,16 @@ BEGIN
         FOR r IN SELECT * FROM pg_temp.kleidia_part p
                  WHERE p.n = k.n AND p.kind NOT IN ('table', 'column', 'type', 'expression')
                  -- What switches a table's trigger on does so on its partitions.
-                 AND (p.kind = 'trigger state' OR NOT EXISTS (SELECT FROM pg_temp.kleidia_now w
+                 AND (p.kind IN ('trigger state', 'rule state') OR NOT EXISTS (SELECT FROM pg_temp.kleidia_now w
                      WHERE w.n = k.n AND w.kind = p.kind AND w.name = p.name AND w.make = p.make))
                  ORDER BY rank, name, make LOOP
             BEGIN
                 EXECUTE r.make;
             EXCEPTION WHEN OTHERS THEN
                 IF :fatal THEN RAISE; END IF;
+                CONTINUE WHEN r.kind = 'not null' AND EXISTS (  -- under another name
+                    SELECT FROM pg_catalog.pg_attribute a
+                    WHERE a.attrelid = current AND a.attname = r.name AND a.attnotnull);
                 INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
                     'The preserved table %s lost its %s %s: %s.', k.rel, r.kind, r.name, chr(31) || SQLERRM));
             END;
@@ -146,6 +181,19 @@ BEGIN
                     USING r.last, r.called;
             END IF;
         END LOOP;
+    END LOOP;
+
+    FOR r IN SELECT l.* FROM pg_temp.kleidia_published l JOIN pg_catalog.pg_publication p ON p.oid = l.id
+             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_publication_rel m
+                               WHERE m.prpubid = p.oid AND m.prrelid = pg_catalog.to_regclass(l.rel))
+             ORDER BY publication, rel LOOP
+        BEGIN
+            EXECUTE r.make;
+        EXCEPTION WHEN OTHERS THEN
+            IF :fatal THEN RAISE; END IF;
+            INSERT INTO pg_temp.kleidia_warning (message) VALUES (format(
+                'The publication %s lost the preserved table %s: %s.', r.publication, r.rel, chr(31) || SQLERRM));
+        END;
     END LOOP;
 
     FOR r IN SELECT * FROM pg_temp.kleidia_view WHERE pg_catalog.to_regclass(rel) IS NULL ORDER BY depth, rel LOOP

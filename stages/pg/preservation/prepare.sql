@@ -21,6 +21,20 @@ BEGIN
             EXECUTE format('INSERT INTO pg_temp.kleidia_sequence SELECT $1, $2, $3, $4, last_value, is_called FROM %s',
                            r.seq) USING k.n, r.seq, r.id, r.owned;
         END LOOP;
+        -- Publications: the table leaves them with a DROP, and an archive that does not know one does not list it again.
+        INSERT INTO pg_temp.kleidia_published
+            SELECT p.oid, p.pubname, t.rel, format('ALTER PUBLICATION %I ADD TABLE ONLY %s%s%s', p.pubname, t.rel, (
+                SELECT ' (' || string_agg(format('%I', attname), ', ' ORDER BY attnum) || ')'
+                FROM pg_catalog.pg_attribute a  -- columns that only versions from 15 on have
+                WHERE attrelid = t.id AND (to_jsonb(m) -> 'prattrs') @> to_jsonb(attnum)),
+                ' WHERE (' || (to_jsonb(l) ->> 'rowfilter') || ')')
+            FROM (SELECT c.oid AS id, c.relname, n.nspname, format('%I.%I', n.nspname, c.relname) AS rel
+                  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                  WHERE c.oid = k.id OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(k.id))) t
+            JOIN pg_catalog.pg_publication_rel m ON m.prrelid = t.id
+            JOIN pg_catalog.pg_publication p ON p.oid = m.prpubid
+            LEFT JOIN pg_catalog.pg_publication_tables l
+                ON (l.pubname, l.schemaname, l.tablename) = (p.pubname, t.nspname, t.relname);
         INSERT INTO pg_temp.kleidia_type SELECT k.n, t.id, pg_catalog.format_type(t.id, NULL)
             FROM (:types) t(rel, id);
         SELECT string_agg(CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace AND t.typname !~ '^_?reg'
@@ -37,7 +51,9 @@ BEGIN
                        CASE k.kind WHEN 'r' THEN 'ONLY' ELSE '' END, k.rel);
     END LOOP;
     INSERT INTO pg_temp.kleidia_attribute SELECT DISTINCT t.type, a.names, a.types
-        FROM pg_temp.kleidia_type t JOIN pg_temp.kleidia_composite a USING (id);
+        FROM pg_temp.kleidia_type t JOIN pg_temp.kleidia_composite a USING (id)
+        WHERE NOT EXISTS (SELECT FROM pg_temp.kleidia_keep p JOIN pg_catalog.pg_class c ON c.oid = p.id
+                          WHERE c.reltype = t.id);
     INSERT INTO pg_temp.kleidia_view SELECT d.depth, d.rel,
         (SELECT array_agg(make ORDER BY rank, name, make) FROM pg_temp.kleidia_shape s WHERE s.id = d.id)
         FROM pg_temp.kleidia_dependent d;

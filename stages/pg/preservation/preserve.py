@@ -185,7 +185,7 @@ class Preservation:
         behind = ""
         for label in wanted:
             if label not in labels:
-                place = labels.index(behind) + 1 if behind in labels else len(labels)
+                place = labels.index(behind) + 1 if behind in labels else 0
                 labels.insert(place, label)
                 given.insert(place, quote_literal(label).encode())
                 self._warnings[

@@ -48,7 +48,7 @@ WITH relation AS NOT MATERIALIZED (
     UNION ALL SELECT id, 'pg_catalog.pg_class'::regclass, index, 0, 'INDEX ' || name FROM index
     UNION ALL SELECT id, 'pg_catalog.pg_class'::regclass, seq_id, 0, 'SEQUENCE ' || seq FROM seq
     UNION ALL SELECT r.id, 'pg_catalog.pg_constraint'::regclass, k.oid, 0, format('CONSTRAINT %I ON %s', conname, rel)
-    FROM relation r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.id AND contype IN ('p', 'u', 'x', 'c')
+    FROM relation r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.id AND contype IN ('p', 'u', 'x', 'c', 'n')
     UNION ALL SELECT r.id, 'pg_catalog.pg_trigger'::regclass, t.oid, 0, format('TRIGGER %I ON %s', tgname, rel)
     FROM relation r JOIN pg_catalog.pg_trigger t ON t.tgrelid = r.id AND NOT tgisinternal
     UNION ALL SELECT r.id, 'pg_catalog.pg_rewrite'::regclass, w.oid, 0, format('RULE %I ON %s', rulename, rel)
@@ -127,7 +127,7 @@ WITH relation AS NOT MATERIALIZED (
         THEN format('CREATE %s %s%s AS %s', word, rel,
              ' WITH (' || (SELECT string_agg(format('%I = %L', option_name, option_value), ', ')
                            FROM pg_catalog.pg_options_to_table(reloptions)) || ')',
-             rtrim(pg_catalog.pg_get_viewdef(id), '; '))
+             rtrim(pg_catalog.pg_get_viewdef(id), '; ') || CASE WHEN relispopulated THEN '' ELSE ' WITH NO DATA' END)
         ELSE format('CREATE TABLE %s (%s)%s', rel,
              (SELECT string_agg(definition, ', ' ORDER BY attnum) FROM definition d WHERE d.id = relation.id),
              ' PARTITION BY ' || pg_catalog.pg_get_partkeydef(id)) END,
@@ -161,7 +161,11 @@ WITH relation AS NOT MATERIALIZED (
            pg_catalog.format_type(seqtypid, NULL), options, rel, attname), ''
     FROM seq WHERE attidentity = ''
     UNION ALL
-    SELECT id, 42, 'not null', attname, format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', rel, attname),
+    SELECT id, 42, 'not null', attname, coalesce(  -- a constraint with a name since version 18
+           (SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', rel, conname, pg_catalog.pg_get_constraintdef(k.oid))
+            FROM pg_catalog.pg_constraint k
+            WHERE k.conrelid = id AND contype = 'n' AND conkey = ARRAY[attnum] AND conislocal AND coninhcount = 0),
+           format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', rel, attname)),
            format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', rel, attname)
     FROM col WHERE attnotnull AND relkind IN ('r', 'p') AND (attidentity <> '' OR NOT EXISTS (
         SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = id AND k.contype = 'p' AND attnum = ANY (k.conkey)))
@@ -213,6 +217,10 @@ WITH relation AS NOT MATERIALIZED (
     UNION ALL
     SELECT id, 72, 'rule', rulename, pg_catalog.pg_get_ruledef(w.oid), format('DROP RULE %I ON %s', rulename, rel)
     FROM relation JOIN pg_catalog.pg_rewrite w ON w.ev_class = id WHERE rulename <> '_RETURN'
+    UNION ALL
+    SELECT id, 73, 'rule state', rulename, format('ALTER TABLE %s %s RULE %I', rel, CASE ev_enabled WHEN 'O' THEN
+           'ENABLE' WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, rulename), ''
+    FROM relation JOIN pg_catalog.pg_rewrite w ON w.ev_class = id WHERE rulename <> '_RETURN' AND relkind IN ('r', 'p')
     UNION ALL
     SELECT id, 75, 'policy', polname, format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', polname, rel,
            CASE WHEN polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END, CASE polcmd WHEN 'r' THEN 'SELECT' WHEN 'a'

@@ -5,16 +5,17 @@ CREATE TEMP TABLE kleidia_sequence (n int, seq text, id oid, owned bool, last bi
 CREATE TEMP TABLE kleidia_type (n int, id oid, type text) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_attribute (type text, names text[], types text[]) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_view (depth int, rel text, make text[]) ON COMMIT DROP;
+CREATE TEMP TABLE kleidia_published (id oid, publication text, rel text, make text) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_fk (id oid, rel text, name text, make text, comment text, states text[]) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_default (make text) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_held (
     n int GENERATED ALWAYS AS IDENTITY, rel text, name text, make text, role text, comment text) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_warning (n int GENERATED ALWAYS AS IDENTITY, message text) ON COMMIT DROP;
 CREATE TEMP VIEW kleidia_composite AS
-SELECT t.oid AS id, array_agg(a.attname::text ORDER BY a.attnum) AS names,
+SELECT t.oid AS id, c.relkind AS kind, array_agg(a.attname::text ORDER BY a.attnum) AS names,
        array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum) AS types
-FROM pg_catalog.pg_type t JOIN pg_catalog.pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped GROUP BY 1;
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped GROUP BY 1, 2;
 CREATE TEMP VIEW kleidia_dependent AS
 WITH RECURSIVE step(id, of) AS (
     SELECT w.ev_class, d.refobjid FROM pg_catalog.pg_depend d

@@ -41,6 +41,8 @@ DEPENDED = "2BP01"
 TAKEN = frozenset({"42P07", "42710", "42723", "42P06"})
 
 _NAMES = re.compile(r'[\w$]+|(?<=")[^"]+(?=")')
+#: A name in quotes with whatever characters.
+_ODD_NAMES = re.compile(r'"((?:[^"]|"")+)"')
 _QUOTED = re.compile(r'"(?:[^"]|"")*"?')
 #: What may stand before a quoted name; anything else that is quoted may be a value from a row.
 _NAMED = re.compile(
@@ -69,6 +71,9 @@ _VALUES = re.compile(
 )
 #: How the context of an error begins that a function in PL/pgSQL has raised on purpose: its text may be any.
 _RAISED = re.compile(r"\A(PL/pgSQL function .*) line \d+ at RAISE\b")
+
+#: What our scripts have, and no statement of pg_dump.
+_OURS = b"\nDO $kleidia$\n"
 
 #: SQLSTATEs that are the server's matter: their classes (no login, no room, in use, intervention, system error), and
 #: single ones: a feature that it lacks, a standby, a right.
@@ -152,6 +157,11 @@ class StatementRefused(Exception):
         )
 
     @property
+    def ours(self) -> bool:
+        """Whether it is a script of ours, around the archive's SQL."""
+        return _OURS in self.statement
+
+    @property
     def name(self) -> str:
         """PostgreSQL's name of the SQLSTATE, for example ``wrong_object_type``."""
         try:
@@ -172,6 +182,7 @@ class StatementRefused(Exception):
         if not _LITERALS.match(self.statement):
             text = self.statement[:_LONGEST].decode(errors="replace")
         known = {self.schema, self.table, self.column, self.constraint, *_NAMES.findall(text)}
+        known.update(name.replace('""', '"') for name in _ODD_NAMES.findall(text))
         shown = without_values(said, known, trusted=self.parsed or not valued or self.code in _ENCODED)
         return shown if shown == said else f"{shown} ({self.name})".lstrip()
 
@@ -207,7 +218,7 @@ def explain(settings: PostgresSettings, refused: StatementRefused, *, role: str 
             hint="Check the server's log; then restore again.",
             effect="nothing",
         )
-    what = head(refused.statement)
+    what = "preserved tables and foreign keys" if refused.ours else head(refused.statement)
     place = f" at {what}" if what else ""
     return RestoreFailed(
         f"PostgreSQL refused the restore{place}: {refused.reason()}{refused.details()}.",
@@ -221,7 +232,7 @@ def _hint(refused: StatementRefused, role: str) -> str:
         who = f'The role "{role}"' if role else "The role"
         right = "CREATE on that schema" if statement.startswith(b"create") else "that right"
         return f"{who} lacks {right}: grant it, or restore as the owner of everything or as a superuser."
-    if refused.code in MISSING and (refused.in_function or refused.code == UNDEFINED_FUNCTION):
+    if refused.code in MISSING and not refused.ours and (refused.in_function or refused.code == UNDEFINED_FUNCTION):
         return (
             "A function of the archive looks for a name that is not qualified, and a restore has an empty "
             "search_path: restore with --search-path and the schemas to look in, for example --search-path public."
