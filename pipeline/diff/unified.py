@@ -20,7 +20,7 @@ def unified(old: Sequence[str], new: Sequence[str], old_name: str, new_name: str
     """The lines of the diff, without line ends; none for equal schemas.
 
     Statements are matched first, of which nearly each is there once: so the time does not grow with the square of the
-    schema, whatever is in it.
+    schema where little changed. It does with the number of places that did: of 20,000 statements the half takes 14 s.
     """
     old_lines, new_lines = [each.split("\n") for each in old], [each.split("\n") for each in new]
     for lines in (*old_lines, *new_lines):
