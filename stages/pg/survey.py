@@ -48,7 +48,9 @@ _SUPERUSER = re.compile(
     rb"(type)\s+" + _NAME + rb"\s*\(\s*internallength\b|"
     rb"(function)\s+"
     + _NAME
-    + rb"(?=(?:(?!\n\s*language\s)[^;])*\n\s*language\s+(?:(?:c|internal)\b|[^\n;']*\s(?:leakproof|support)\b)))",
+    # Few blanks before the word, as pg_dump writes it: with any number, blank lines would be read once for each other.
+    + rb"(?=(?:(?!\n[ \t]{0,8}language\s)[^;])*\n[ \t]{0,8}language\s{1,8}"
+    + rb"(?:(?:c|internal)\b|[^\n;']*\s(?:leakproof|support)\b)))",
     re.IGNORECASE,
 )
 _FOR_ROLE = re.compile(rb"alter\s+default\s+privileges\s+for\s+(?:role|user)\s+(" + IDENTIFIER + rb")", re.IGNORECASE)

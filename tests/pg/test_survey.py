@@ -173,3 +173,15 @@ async def test_what_pg_dump_writes_is_never_refused_for_a_name(db: Any) -> None:
     survey = SqlSurvey()
     read(survey, await db.dump())
     assert len(survey.facts.tables) == 3
+
+
+async def test_blank_lines_of_a_function_are_read_once() -> None:
+    """Not once for each of them: that took five minutes for each of these two, as a hostile archive would have it."""
+    blank = b"\n" * 260_000
+    made = (
+        b"CREATE FUNCTION public.%s() RETURNS integer%s LANGUAGE sql AS 'SELECT 1';\n" % (name, blank)
+        for name in (b"f", b"g")
+    )
+    survey = SqlSurvey()
+    read(survey, made)
+    assert {each.name for each in survey.facts.routines} == {"f", "g"}
