@@ -64,10 +64,10 @@ class Failure:
     def of(cls, error: KleidiaError, newest: str | None = None) -> Self:
         """An error of ours. Who asked for ``latest`` is told which archive that is, ``newest``, if it is at fault."""
         kind = type(error)
-        unnamed = newest is not None and isinstance(error, ArchiveError) and newest not in error.summary
+        asked = newest is not None and isinstance(error, ArchiveError)
         return cls(
             type=kind.documented(),
-            message=f"{error.summary} (latest: {newest})" if unnamed else error.summary,
+            message=f"{error.summary} (latest: {newest})" if asked else error.summary,
             hint=error.advice,
             exit_code=exit_code(kind),
             effect=error.effect,

@@ -120,6 +120,8 @@ def configured(
     with psycopg.connect(other, autocommit=True) as connection:
         connection.execute(APPLICATION)
     kv.put("other/one", {"value": "of the other"})
+    for moved in ("third", "moved"):
+        kv.put(f"{moved}/one", {"value": moved})
     kv.put("app/jwt-secret", {"secret": "canary-jwt-secret-of-at-least-32-bytes"})
     files = Files(service_settings, tmp_path, other)
     files.of_other = (

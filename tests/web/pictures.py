@@ -14,7 +14,7 @@ from contextlib import closing
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from PIL import Image
@@ -64,8 +64,8 @@ def main(directory: Path) -> None:
 
 def _take(sight: Sight, directory: Path, look: str, name: str) -> None:
     width, height, top = sight.page.evaluate("[innerWidth, document.documentElement.scrollHeight, window.shown || 0]")
-    clip = {"x": 0, "y": top, "width": width, "height": min(height - top, MOST[look])}
-    made = Image.open(BytesIO(sight.page.screenshot(full_page=True, clip=clip)))  # type: ignore[arg-type]
+    clip: Any = {"x": 0, "y": top, "width": width, "height": min(height - top, MOST[look])}
+    made = Image.open(BytesIO(sight.page.screenshot(full_page=True, clip=clip)))
     small = made.convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
     small.save(directory / f"{name}-{look}.png", optimize=True)
 
