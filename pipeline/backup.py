@@ -123,7 +123,7 @@ async def run_backup(request: BackupRequest, on_progress: OnProgress = None, log
                 if aborted:
                     job.log("aborted unfinished uploads", count=len(aborted))
             report = await _run(job, target, name, await begun(), facts, request, parts)
-            return replace(report, aborted_uploads=tuple(each.name for each in aborted))
+            return replace(report, aborted_uploads=aborted)
 
     return await within(request.timeout, work, job)
 

@@ -30,11 +30,8 @@ def span(seconds: float) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             number = seconds / size
-            return (
-                f"{number:,.0f} {unit}"
-                if number >= 10 or abs(number - round(number)) < 0.05
-                else f"{number:.1f} {unit}"
-            )
+            digits = 0 if number >= 10 or abs(number - round(number)) < 0.05 else 1
+            return f"{number:,.{digits}f} {unit}"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 

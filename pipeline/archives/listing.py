@@ -92,15 +92,14 @@ async def list_archives(
     store: StoreSettings,
     *,
     limit: int = MAX_LISTED,
-    offset: int = 0,
     backup_type: BackupType | None = None,
     since: datetime | None = None,
     records: Records | None = None,
     locks: bool = True,
 ) -> list[ArchiveInfo]:
-    """The archives of one page, as ``page_of_archives`` has them; ``limit`` may be any number."""
+    """The archives of the first page, as ``page_of_archives`` has them; ``limit`` may be any number."""
     found = await page_of_archives(
-        store, limit=limit, offset=offset, backup_type=backup_type, since=since, records=records, locks=locks
+        store, limit=limit, backup_type=backup_type, since=since, records=records, locks=locks
     )
     return found.archives
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from ...stages.stores.resuming import Resumable
 
 if TYPE_CHECKING:
     from ...stages.stores.base import ObjectStore, StoreSettings
-    from ...stages.stores.resuming import UnfinishedUpload
 
 #: Unfinished uploads of ours older than this are aborted by the next backup.
 STALE_UPLOADS = timedelta(days=1)
@@ -63,8 +61,8 @@ async def list_uploads(store: StoreSettings, *, limit: float) -> list[LeftUpload
         )
 
 
-async def abort_left(store: ObjectStore, limit: float) -> Sequence[UnfinishedUpload]:
-    """Abort those of ours that no job of ``limit`` seconds works on any more; which those were.
+async def abort_left(store: ObjectStore, limit: float) -> tuple[str, ...]:
+    """Abort those of ours that no job of ``limit`` seconds works on any more; the names of those.
 
     None where the store, or the key, cannot. Raises the ``StoreError`` tree.
     """

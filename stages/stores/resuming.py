@@ -47,8 +47,8 @@ class Resumable(Protocol):
     async def unfinished(self) -> frozenset[str]:
         """The names of what is being uploaded under the prefix, or was when it broke off."""
 
-    async def abort_older(self, older_than: timedelta) -> tuple[UnfinishedUpload, ...]:
-        """As ``abort_stale`` of the store; which they were."""
+    async def abort_older(self, older_than: timedelta) -> tuple[str, ...]:
+        """As ``abort_stale`` of the store; the names of what they would have become."""
 
     async def uploads(self, *, sizes: bool = True) -> tuple[UnfinishedUpload, ...]:
         """All of them, those of other programs under the prefix too; a request for each more with ``sizes``.

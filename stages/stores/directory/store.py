@@ -156,7 +156,7 @@ class DirectoryStore:
         """As in ``base.ObjectStore``; counts from the last write, so that no upload under way is ever removed."""
         return len(await self.abort_older(older_than))
 
-    async def abort_older(self, older_than: timedelta) -> tuple[UnfinishedUpload, ...]:
+    async def abort_older(self, older_than: timedelta) -> tuple[str, ...]:
         """As in ``resuming.Resumable``."""
         return await in_thread(self._abort_older, older_than.total_seconds())
 
@@ -222,15 +222,14 @@ class DirectoryStore:
             path.unlink()
             sync_up(path.parent, path.parent)
 
-    def _abort_older(self, seconds: float) -> tuple[UnfinishedUpload, ...]:
-        limit, aborted = time.time() - seconds, list[UnfinishedUpload]()
+    def _abort_older(self, seconds: float) -> tuple[str, ...]:
+        limit, aborted = time.time() - seconds, list[str]()
         for name, about in walk(self._root, self._prefix):
             original = intended(name)
             if original and is_ours(original, self._prefix) and about.st_mtime < limit:
                 with mapped(f"remove {name}"):
                     (self._root / name).unlink(missing_ok=True)
-                began = datetime.fromtimestamp(about.st_mtime, UTC)
-                aborted.append(UnfinishedUpload(original, began, about.st_size, name))
+                aborted.append(original)
             elif is_probe(name, self._prefix) and about.st_mtime < limit:
                 with mapped(f"remove {name}"):
                     (self._root / name).unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 
 from ...errors import ConfigurationError, InternalError, StoreError, StoreUnreachable
 from ..names import is_ours
-from ..resuming import UnfinishedUpload
 from . import multipart, replace, whole
 from .bucket import Bucket
 from .client import open_client
@@ -27,6 +26,7 @@ from .upload import S3Upload
 if TYPE_CHECKING:
     from ..base import ObjectInfo
     from ..locks import Allowed, Lock
+    from ..resuming import UnfinishedUpload
 
 __all__ = ["S3Settings", "S3Store"]
 
@@ -151,15 +151,15 @@ class S3Store:
         """
         return len(await self.abort_older(older_than))
 
-    async def abort_older(self, older_than: timedelta) -> tuple[UnfinishedUpload, ...]:
+    async def abort_older(self, older_than: timedelta) -> tuple[str, ...]:
         """As in ``resuming.Resumable``."""
         limit = datetime.now(UTC) - older_than
-        aborted: list[UnfinishedUpload] = []
+        aborted: list[str] = []
         with suppress(NotSupported, RightMissing, Unknown):
             async for upload in multipart.unfinished(self._changing, self.prefix):
                 if upload["Initiated"] < limit and is_ours(upload["Key"], self.prefix):
                     await multipart.abort(self._bucket, upload["Key"], upload["UploadId"])
-                    aborted.append(UnfinishedUpload(upload["Key"], upload["Initiated"], None, upload["UploadId"]))
+                    aborted.append(upload["Key"])
         await clean(self._changing, self.prefix, older_than)
         return tuple(aborted)
 

@@ -220,9 +220,10 @@ class SharedBackoff:
         now = monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        left = self._failing_since + (self.patience if trouble.limited else self.budget) - now
+        budget = self.patience if trouble.limited else self.budget
+        left = self._failing_since + budget - now
         if left <= 0 or trouble.retry_after > left:
-            raise GaveUp(trouble, alone=False, after=self.patience if trouble.limited else self.budget)
+            raise GaveUp(trouble, alone=False, after=budget)
         pause, first = trouble.retry_after, round_ == self.rounds  # the others of this round only echo it
         tried = trouble.limited and self._trying  # by the one that tries, which says nothing new
         until = self._refused(now, trouble, first) if trouble.limited and (first or self._trying) else None

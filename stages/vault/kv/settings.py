@@ -153,11 +153,13 @@ class VaultSettings:
         bool,
         Setting(
             "Whether backups in format v2 take what the vault keeps about secrets besides their values: custom\n"
-            "metadata, settings of keys, keys without a value, options of mounts. It wants more rights: see README."
+            "metadata, settings of keys, keys without a value, options of mounts. It wants more rights:\n"
+            "see docs/setup.md."
         ),
     ] = True
     policies: Annotated[
-        bool, Setting("Whether backups in format v2 take the vault's policies. It wants more rights: see README.")
+        bool,
+        Setting("Whether backups in format v2 take the vault's policies. It wants more rights: see docs/setup.md."),
     ] = True
     request_timeout: Annotated[
         float, Setting("Time for one request; a server works on a large folder for up to 90 seconds.")
