@@ -109,8 +109,12 @@ class Connection(OpenBaoServer):
         object.__setattr__(self, "_http", _http(server.address))
 
     def request(self, method: str, path: str, body: object = None, *, query: str = "") -> tuple[int, Any]:
-        """As the server's, over this connection."""
-        return _exchange(self._http, method, path, body, query, self.root_token)
+        """As the server's, over this connection; over a new one when the server has closed it, idle for too long."""
+        try:
+            return _exchange(self._http, method, path, body, query, self.root_token)
+        except http.client.RemoteDisconnected:
+            self._http.close()
+            return _exchange(self._http, method, path, body, query, self.root_token)
 
     def __enter__(self) -> Self:
         return self

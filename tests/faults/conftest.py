@@ -96,7 +96,8 @@ async def sealed(site: Site) -> None:
 
 def everything(site: Site) -> dict[str, Any]:
     """What of a backup's arguments is always the same."""
-    return {"database": site.database.settings(), "vault": site.vault_settings(), "password": PASSWORD}
+    database = site.database.settings(connect_timeout=60)
+    return {"database": database, "vault": site.vault_settings(patient=True), "password": PASSWORD}
 
 
 async def prepared(site: Site) -> None:
@@ -132,6 +133,14 @@ def killable() -> Iterator[list[Killable]]:
     """A process for each site that runs jobs which can be killed."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(killable_process()) for _ in range(3)]
+
+
+@pytest.fixture
+def as_expected(sites: list[Site]) -> None:
+    """What a test that failed has left behind is put in order for the next one."""
+    for site in sites:
+        if not site.is_wrecked():
+            site.mend()
 
 
 @pytest.fixture

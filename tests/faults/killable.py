@@ -76,7 +76,7 @@ class Killable:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                     await ended()
-        assert status[0] in {0, -signal.SIGKILL}
+        assert status[0] in {0, -signal.SIGKILL}, "the job ended with an error, which it told on stderr"
 
     async def _number(self) -> int:
         assert self._process.stdout is not None

@@ -106,13 +106,17 @@ class Database:
     server: PostgresServer
     look: psycopg.Connection = field(repr=False)
 
-    def settings(self, port: int | None = None) -> PostgresSettings:
-        """Settings that lead there, through a proxy when its port is given."""
+    def settings(self, port: int | None = None, *, connect_timeout: int = 2) -> PostgresSettings:
+        """Settings that lead there, through a proxy when its port is given; the limit in seconds."""
         more = {"port": str(port)} if port else {}
         bin_dir = self.server.bin_dir
         return PostgresSettings(
             make_conninfo(
-                self.server.conninfo(self.name), sslmode="disable", gssencmode="disable", connect_timeout=2, **more
+                self.server.conninfo(self.name),
+                sslmode="disable",
+                gssencmode="disable",
+                connect_timeout=connect_timeout,
+                **more,
             ),
             pg_dump=str(bin_dir / "pg_dump"),
         )
@@ -171,14 +175,14 @@ class Site:
         """The names of the objects that are always there."""
         return [PREFIX + self.archive_of(each) for each in FORMATS]
 
-    def vault_settings(self, address: str = "", **changes: Any) -> VaultSettings:
-        """Settings that lead to the vault, through a proxy when its address is given."""
+    def vault_settings(self, address: str = "", *, patient: bool = False, **changes: Any) -> VaultSettings:
+        """Settings that lead to the vault, through a proxy when its address is given; ``patient`` with real limits."""
         quick = {"retry_base": 0.01, "retry_cap": 0.05, "retry_budget": 0.5, "start_budget": 0.5}
         return VaultSettings(
             address or self.vault.address,
             TokenAuth(self.vault.root_token),
             (Root("", self.application.path, "kleidia"), Root("yubikeys/", self.yubikeys.path)),
-            **(quick | changes),
+            **(changes if patient else quick | changes),
         )
 
     def store_settings(self, endpoint: str = "", **changes: Any) -> S3Settings:
@@ -232,6 +236,15 @@ class Site:
         self.wreck_database()
         self.fill_vault()
         self.wreck_vault()
+        for key in set(self.keys()) - set(self.archives):
+            self.remove(key.removeprefix(PREFIX))
+        for each in self.s3.list_multipart_uploads(Bucket=self.bucket.name).get("Uploads", []):
+            self.s3.abort_multipart_upload(Bucket=self.bucket.name, Key=each["Key"], UploadId=each["UploadId"])
+
+    def is_wrecked(self) -> bool:
+        """Whether a test finds what it must meet."""
+        whole = self.keys() == self.archives and not self.uploads() and not unfinished(self.journal)
+        return whole and self.state() == self.wrecked
 
     def locate(self, path: str) -> tuple[str, str]:
         """Mount and path of a secret by its path in the archive."""

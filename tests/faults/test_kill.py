@@ -30,7 +30,7 @@ from .killable import Killable
 from .proxy import Strike, http_proxy, pg_proxy, stall, vault_operation
 from .site import PART, PASSWORD, PREFIX, Site, contents
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left", "as_expected")]
 
 Server: TypeAlias = Literal["postgres", "vault", "store"]
 
@@ -49,8 +49,9 @@ def backing_up(settings: Settings, store: S3Settings | DirectorySettings) -> dic
 
 
 def direct(site: Site) -> Settings:
-    """Settings that lead to each server without a detour."""
-    return Settings(site.database.settings(), site.vault_settings(), site.store_settings())
+    """Settings that lead to each server without a detour. No limit is near: a job may end by being killed alone."""
+    database, vault = site.database.settings(connect_timeout=60), site.vault_settings(patient=True)
+    return Settings(database, vault, site.store_settings(operation_timeout=60.0, read_timeout=60.0))
 
 
 def nobody_works_on(site: Site) -> None:
@@ -198,7 +199,10 @@ async def stalled(site: Site, server: Server, plan: Strike) -> AsyncIterator[tup
     if server == "postgres":
         async with pg_proxy("127.0.0.1", site.database.server.port) as postgres:
             postgres.plan = (plan, "client" if plan.only.startswith("Q") else "server", "stall")
-            yield replace(settings, database=site.database.settings(postgres.listens)), postgres.release
+            yield (
+                replace(settings, database=site.database.settings(postgres.listens, connect_timeout=60)),
+                postgres.release,
+            )
         return
     vault = server == "vault"
     async with http_proxy(
@@ -210,7 +214,7 @@ async def stalled(site: Site, server: Server, plan: Strike) -> AsyncIterator[tup
             proxy.plan = None
 
         if vault:
-            yield replace(settings, vault=site.vault_settings(proxy.endpoint)), release
+            yield replace(settings, vault=site.vault_settings(proxy.endpoint, patient=True)), release
         else:
             yield replace(settings, store=site.store_settings(proxy.endpoint)), release
 
