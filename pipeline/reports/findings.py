@@ -72,6 +72,11 @@ class Findings:
                 "What the archive does not know depends on what it replaces: "
                 f"{_some(found.obstacles, '; ')}. Drop it, or restore elsewhere."
             )
+        if found.taken:
+            self.blockers.append(
+                "The archive has something else in the place of preserved tables, whose rows could not be put back: "
+                f"{_some(found.taken, '; ')}. Rename them, or restore elsewhere."
+            )
         if found.dropped:
             self.warnings.append(
                 "What the archive does not know and depends on what it replaces would be dropped: "

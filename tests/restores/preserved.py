@@ -253,6 +253,26 @@ CASES = [
             ("no second", "ALTER TABLE other DROP b"),
         ]
     ],
+    *[
+        Case(
+            f"{what} in its place in the archive",
+            f"CREATE TABLE jobs (id int, s text); {make}",
+            f"{drop}; {JOBS} INSERT INTO backup_jobs (s) VALUES ('canary')",
+            outcome="refused",
+            says=("public.backup_jobs",),
+            thorough=what != "a view",
+        )
+        for what, make, drop in [
+            ("a view", "CREATE VIEW backup_jobs AS SELECT * FROM jobs", "DROP VIEW backup_jobs"),
+            (
+                "a materialized view",
+                "CREATE MATERIALIZED VIEW backup_jobs AS SELECT * FROM jobs",
+                "DROP MATERIALIZED VIEW backup_jobs",
+            ),
+            ("a sequence", "CREATE SEQUENCE backup_jobs", "DROP SEQUENCE backup_jobs"),
+            ("a type", "CREATE TYPE backup_jobs AS (id int, s text)", "DROP TYPE backup_jobs"),
+        ]
+    ],
     # What would swallow rows that go back.
     *[
         Case(

@@ -92,9 +92,9 @@ class Inventory:
     not say. ``rights_missing`` are those of the role that connects. ``obstacles`` are objects that the archive does
     not know and that depend on what it drops, with rows of their own; ``dropped`` those without, which a restore
     drops. ``replaced`` are relations in whose place the archive has something of another kind, ``renamed`` indexes
-    and sequences of tables that stay, whose names it needs. ``subscribed`` are subscriptions that no transaction can
-    drop. ``path_missing`` are schemas of the search path that was asked for.
-    ``busy`` are jobs on this database now. ``locks_needed`` is an estimate.
+    and sequences of tables that stay, whose names it needs, ``taken`` preserved tables in whose place it has something
+    else: a restore refuses. ``subscribed`` are subscriptions that no transaction can drop. ``path_missing`` are schemas
+    of the search path that was asked for. ``busy`` are jobs on this database now. ``locks_needed`` is an estimate.
     """
 
     server: str
@@ -115,6 +115,7 @@ class Inventory:
     dropped: tuple[str, ...]
     replaced: tuple[str, ...]
     renamed: tuple[str, ...]
+    taken: tuple[str, ...]
     subscribed: tuple[str, ...]
     path_missing: tuple[str, ...]
     locks: tuple[LockHolder, ...]
@@ -143,7 +144,7 @@ def take_inventory(
         kept = [live[table].oid for table in preserved if table in live]
         obstacles = find_obstacles(connection, archive, kept)
         drops = (*obstacles.drops, *find_silent(connection, archive, kept))
-        renamed, replaced = find_replaced(connection, archive, kept)
+        renamed, replaced, taken = find_replaced(connection, archive, kept)
         rights = ask_rights(connection, archive, kept)
         falling = {oid for what, _, oid in rights.doomed if what == "falls"}
         actions = _actions(set(map(home, archive.tables)), live, preserved, falling)
@@ -167,6 +168,7 @@ def take_inventory(
             dropped=tuple(text for text, _, again in drops if not again),
             replaced=replaced,
             renamed=renamed,
+            taken=taken,
             subscribed=_subscribed(connection, archive.subscriptions),
             locks=_locks(connection, touched),
             busy=tuple(holders(connection)),

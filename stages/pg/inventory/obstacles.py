@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 #: them and makes them again; nor are preserved tables and the views on them.
 OBSTACLES = script(__file__, "obstacles", named=NAMED)
 #: What has a name that the archive needs and is something else: rows of (what, text). ``renamed`` are indexes,
-#: sequences and statistics of tables that stay, ``replaced`` relations of another kind, which are dropped.
+#: sequences and statistics of tables that stay, ``replaced`` relations of another kind, which are dropped, ``taken``
+#: preserved tables, whose rows would have no place.
 REPLACED = script(__file__, "replaced")
 #: What a DROP of the archive takes along without an error. Rows of (text, before, again): ``before`` prevents that,
 #: ``again`` makes it as it was. ``schemas``: of publications, which only versions from 15 on have.
@@ -69,8 +70,10 @@ def find_silent(
 
 def find_replaced(
     connection: Connection, archive: SqlFacts, preserved: Iterable[int]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """What has a name that the archive needs: renamed, as it belongs to a table that stays; dropped, of another kind.
+
+    Third are preserved tables of another kind than the archive's: they can neither be dropped nor put back.
 
     Raises what ``connect`` maps.
     """
@@ -86,5 +89,7 @@ def find_replaced(
         "preserved": list(preserved),
     }
     rows = connection.execute(REPLACED, values).fetchall()
-    renamed, replaced = (tuple(text for what, text in rows if what == wanted) for wanted in ("renamed", "replaced"))
-    return renamed, replaced
+    renamed, replaced, taken = (
+        tuple(text for what, text in rows if what == wanted) for wanted in ("renamed", "replaced", "taken")
+    )
+    return renamed, replaced, taken

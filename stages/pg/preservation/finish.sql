@@ -34,6 +34,10 @@ BEGIN
             EXECUTE (SELECT make FROM pg_temp.kleidia_part WHERE n = k.n AND kind = 'table');
             current := pg_catalog.to_regclass(k.rel);
         END IF;
+        IF (SELECT relkind NOT IN ('r', 'p') FROM pg_catalog.pg_class WHERE oid = current) THEN
+            RAISE EXCEPTION USING ERRCODE = 'datatype_mismatch', MESSAGE = format(
+                'the archive has something else in the place of the preserved table %s', k.rel);
+        END IF;
         -- Columns as before, and nothing in the way of the rows.
         INSERT INTO pg_temp.kleidia_now SELECT k.n, s.rank, s.kind, s.name, s.make, s.unmake
             FROM pg_temp.kleidia_whole s WHERE s.id = current;
