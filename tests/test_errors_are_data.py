@@ -60,6 +60,11 @@ class Module:
         }
 
 
+#: What gives a name to a value, and all that the search looks at.
+ASSIGNING = (ast.Assign, ast.NamedExpr, ast.AugAssign, ast.For, ast.comprehension)
+SEEN = (*ASSIGNING, ast.ExceptHandler, ast.Call, ast.Compare, ast.Subscript, ast.Match)
+
+
 def product() -> list[Module]:
     """Every module of the product."""
     found = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in OTHERS]
@@ -78,16 +83,13 @@ class Search:
         self.given: defaultdict[Function, set[str]] = defaultdict(set)
         self.found: dict[tuple[str, int], str] = {}
         self.marks: defaultdict[str, set[str]] = defaultdict(set)
+        scopes = [(module, scope, _own(scope)) for module in modules for scope in _scopes(module.tree)]
         while True:
             before = sum(map(len, self.given.values()))
-            for module in modules:
-                self._look(module)
+            for module, scope, nodes in scopes:
+                _Scope(self, module, scope, nodes).look()
             if sum(map(len, self.given.values())) == before:
                 break
-
-    def _look(self, module: Module) -> None:
-        for scope in _scopes(module.tree):
-            _Scope(self, module, scope).look()
 
     def called(self, module: Module, name: str) -> list[Function]:
         """The functions of the modules that a call by this name may mean: the module's own, or an imported one."""
@@ -116,9 +118,9 @@ class Search:
 class _Scope:
     """A function's own statements, or a module's."""
 
-    def __init__(self, search: Search, module: Module, scope: ast.AST) -> None:
-        self.search, self.module, self.scope = search, module, scope
-        self.nodes = list(_own(scope))
+    def __init__(self, search: Search, module: Module, scope: ast.AST, nodes: list[ast.AST]) -> None:
+        self.search, self.module, self.scope, self.nodes = search, module, scope, nodes
+        self.assigning = [each for each in nodes if isinstance(each, ASSIGNING)]
         self.caught: set[str] = set()
         self.texts: set[str] = set()
         if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -132,7 +134,7 @@ class _Scope:
         self.caught |= {each.name for each in self.nodes if isinstance(each, ast.ExceptHandler) and each.name}
         while True:
             before = len(self.texts)
-            for node in self.nodes:
+            for node in self.assigning:
                 self._assign(node)
             if len(self.texts) == before:
                 break
@@ -268,31 +270,35 @@ def _scopes(tree: ast.Module) -> list[ast.AST]:
 
 
 def _own(scope: ast.AST) -> list[ast.AST]:
-    """Everything in a scope; what a function inside it sees of its names, it sees there too."""
+    """What may matter of a scope; what a function inside it sees of its names, it sees there too."""
     if not isinstance(scope, ast.Module):
-        return list(ast.walk(scope))
+        return [each for each in ast.walk(scope) if isinstance(each, SEEN)]
     found: list[ast.AST] = []
     waiting = list(ast.iter_child_nodes(scope))
     while waiting:
         node = waiting.pop()
-        found.append(node)
+        if isinstance(node, SEEN):
+            found.append(node)
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             waiting += ast.iter_child_nodes(node)
     return found
 
 
-def test_nothing_looks_into_a_sentence() -> None:
+@pytest.fixture(scope="module")
+def search() -> Search:
+    """Of the whole product."""
+    return Search(product())
+
+
+def test_nothing_looks_into_a_sentence(search: Search) -> None:
     """Neither ours nor anybody else's, but in the marked places."""
-    search = Search(product())
     assert not [f"{name}:{line} {what}" for (name, line), what in sorted(search.found.items())]
 
 
-def test_each_origin_of_texts_has_one_module() -> None:
+def test_each_origin_of_texts_has_one_module(search: Search) -> None:
     """What a server or a library says is understood in one place, and every mark is needed."""
-    modules = product()
-    search = Search(modules)
     assert {origin: where for origin, where in search.marks.items() if len(where) > 1} == {}
-    written = {mark for module in modules for mark in MARK.findall(module.source)}
+    written = {mark for module in search.modules for mark in MARK.findall(module.source)}
     assert written == set(search.marks)
 
 
