@@ -421,10 +421,10 @@ async def test_a_login_that_is_never_answered(stub: StubVault) -> None:
             pass
     started = time.monotonic()
     with anyio.move_on_after(0.1) as scope:
-        async with VaultClient(settings(stub, auth=auth, request_timeout=2)):
+        async with VaultClient(settings(stub, auth=auth, request_timeout=60)):
             pass
     assert scope.cancelled_caught
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 15
 
 
 async def test_a_login_that_keeps_failing_ends_the_job(stub: StubVault) -> None:
