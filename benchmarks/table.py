@@ -1,8 +1,8 @@
 """Writes the tables of docs/benchmarks.md from the JSON of runs: ``python -m benchmarks.table [RESULT.json …]``.
 
 Without a file it takes the saved full runs. Each table is of the newest commit at which half of its lines or more were
-measured; a later run of that commit wins. A line that was not measured there is shown as such. ``--check`` writes
-nothing and fails when the page's tables differ.
+measured; a later run of that commit wins. A line that was not measured there is the newest of another commit, which it
+names, or is shown as not measured. ``--check`` writes nothing and fails when the page's tables differ.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ def table(runs: list[dict[str, Any]]) -> str:
     for title, limits in TABLES.items():
         parts = _parts(runs, limits)
         lines: dict[str, dict[str, Any]] = {}
+        for run in runs:
+            lines |= {name: line | {"elsewhere": _when(run)} for name, line in _lines(run).items()}
         for run in parts:
             lines |= _lines(run)
         if missing := [name for name in limits if name not in lines]:
@@ -64,12 +66,16 @@ def _parts(runs: list[dict[str, Any]], limits: Mapping[str, Limit]) -> list[dict
     return runs[-1:]
 
 
+def _when(run: dict[str, Any]) -> str:
+    return f"on {run['datetime'][:10]}, commit {run['commit_info']['id'][:7]}"
+
+
 def _where(run: dict[str, Any]) -> str:
     machine, form = run["machine_info"], run["form"]
     return (
-        f"The {form} form on {run['datetime'][:10]}, {machine['cpu']['count']} processors "
+        f"The {form} form {_when(run)}, {machine['cpu']['count']} processors "
         f"({machine['cpu']['brand_raw']}), {machine['python_implementation']} {machine['python_version']}, "
-        f"PostgreSQL and OpenBao on the same machine, commit {run['commit_info']['id'][:7]}. "
+        "PostgreSQL and OpenBao on the same machine; a line of another day says so. "
         "**Bold**: the limit was missed." + (_SHORT if form == "short" else "")
     )
 
@@ -97,6 +103,8 @@ def _reached(limit: Limit, line: dict[str, Any]) -> str:
         reached += f"; bare pg_dumps {line['several_bare']:.2f} ×"
     if "bare_reads_to_writes" in line:
         reached += f"; bare reads are {line['bare_reads_to_writes']:.2f} × as fast as bare writes"
+    if "elsewhere" in line:
+        reached += f"; {line['elsewhere']}"
     return reached
 
 
