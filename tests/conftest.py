@@ -35,7 +35,7 @@ from kleidia_backup.demo.servers.processes import start_process
 from kleidia_backup.demo.servers.together import Bucket, KvMount, OpenBaoServer, PostgresServer, S3Server, start_servers
 from kleidia_backup.pipeline.parts.request import Format
 
-from . import databases, seaweedfs
+from . import databases, seaweedfs, shares
 from .archive_format import writing
 from .clusters import StandbyPair, Version, find_installations, running, running_pair
 from .kept_vault import kept
@@ -65,6 +65,12 @@ use_memory()
 # A loaded machine is slow, not wrong; and CI finds the same examples every time.
 settings.register_profile("kleidia", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("kleidia")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the thorough set what README's test command does not take."""
+    shares.mark(items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -117,7 +117,7 @@ def pieces(text: bytes, step: int) -> Iterator[Piece]:
 # What the generator knows ---------------------------------------------------------------------------------------------
 
 
-@rounds_of(2, 50)
+@rounds_of(1, 50)
 def test_every_statement_of_a_text_is_executed_once(make_database: Any, rounds: int, search: float) -> None:
     """Cut where the generator says; each leaves its rows, in order; nobody else sees them, and nothing is committed."""
     databases = []
@@ -307,7 +307,7 @@ def tuple_of(result: Any) -> list[tuple[str, ...]]:
     return [tuple((value or b"").decode() for value in row) for row in answer(result)[1]]
 
 
-@rounds_of(25, 500)
+@rounds_of(8, 500)
 def test_any_text_is_cut_as_the_server_cuts_it(make_database: Any, rounds: int, search: float) -> None:
     """The same answers and the same state, whatever the text; and where one refuses it, the other does."""
     database = make_database()
