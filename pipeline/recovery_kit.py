@@ -46,25 +46,30 @@ def checksums(files: dict[str, bytes]) -> dict[str, str]:
 async def write_recovery_kit(directory: Path) -> dict[str, str]:
     """Write the kit into a directory, which is made if it is not there; returns SHA-256 of each file.
 
-    Files of an older kit are replaced, each in one step. Raises ``ConfigurationError`` when it cannot be written.
+    Files of an older kit are replaced, each in one step, when all are written: a full disk changes nothing. Raises
+    ``ConfigurationError`` when it cannot be written.
     """
     return await in_thread(_write, directory)
 
 
 def _write(directory: Path) -> dict[str, str]:
     files = recovery_kit()
+    parts = {name: directory / f".{name}.{os.urandom(4).hex()}.part" for name in files}
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            part = directory / f".{name}.{os.urandom(4).hex()}.part"
-            try:
-                part.write_bytes(data)
+        try:
+            for name, data in files.items():
+                parts[name].write_bytes(data)
+            for name, part in parts.items():
                 part.replace(directory / name)
-            finally:
-                part.unlink(missing_ok=True)
+        finally:
+            for part in parts.values():
+                with suppress(OSError):
+                    part.unlink(missing_ok=True)
     except OSError as exc:
         raise ConfigurationError(
-            f"The recovery kit cannot be written to {directory}: {exc.strerror}.", hint="Name another directory."
+            f"The recovery kit cannot be written to {directory}: {exc.strerror}.",
+            hint="Make room there, or name another directory.",
         ) from exc
     return checksums(files)
 

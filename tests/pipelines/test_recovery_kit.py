@@ -79,6 +79,31 @@ async def test_a_kit_is_complete_and_its_checksums_are_right(tmp_path: Path, sys
     }
 
 
+#: Files of this process may not be larger than what its first argument says: a disk that is full on the way.
+_LIMITED = """
+import resource, signal, sys
+from kleidia_backup import cli
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_a_full_disk_changes_nothing(older: bool, tmp_path: Path) -> None:
+    """No half of a kit, and an older one stays whole."""
+    directory = tmp_path / "kit"
+    directory.mkdir()
+    if older:
+        (directory / "HOW-TO.txt").write_text("of last year", encoding="utf-8")
+    command = [sys.executable, "-c", _LIMITED, "20000", "recovery-kit", str(directory)]
+    done = await to_thread.run_sync(lambda: subprocess.run(command, check=False, capture_output=True, text=True))
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert "Make room there" in done.stderr
+    assert [each.read_text(encoding="utf-8") for each in directory.iterdir()] == ["of last year"] * older
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 async def test_the_how_to_brings_everything_back(
     system: System, postgres_server: PostgresServer, tmp_path: Path, version: Literal["v1", "v2"]
