@@ -33,6 +33,7 @@ _RELATION = re.compile(
     re.IGNORECASE,
 )
 _ROUTINE = re.compile(rb"create\s+(?:or\s+replace\s+)?(?:function|procedure|aggregate)\s+" + _NAME, re.IGNORECASE)
+_FOREIGN = re.compile(rb"create\s+foreign\s+table\s+(?:if\s+not\s+exists\s+)?" + _NAME, re.IGNORECASE)
 _TYPE = re.compile(rb"create\s+(?:type|domain)\s+" + _NAME, re.IGNORECASE)
 _SCHEMA = re.compile(rb"create\s+schema\s+(?:if\s+not\s+exists\s+)?" + _NAME, re.IGNORECASE)
 _ROWS_OF = re.compile(rb"(?:copy|insert\s+into)\s+(?:only\s+)?" + _NAME, re.IGNORECASE)
@@ -250,6 +251,8 @@ class SqlSurvey(SqlReader):
             body = statement.find(b"\n    AS ")  # pg_dump writes it last
             for name in _PARAMETER.findall(statement, 0, body if body >= 0 else len(statement)):
                 self._keep(facts.parameters, plain(name))
+        if (match := _FOREIGN.match(statement)) and (name := qualified(match.group(1))) is not None:
+            self._keep(facts.others, ("foreign table", name))
         if match := _INDEX.match(statement):
             self._index(match.group(2), match.group(1))
         typed = _TYPE.match(statement)

@@ -259,7 +259,7 @@ CASES = [
             f"CREATE TABLE jobs (id int, s text); {make}",
             f"{drop}; {JOBS} INSERT INTO backup_jobs (s) VALUES ('canary')",
             outcome="refused",
-            says=("public.backup_jobs",),
+            says=("public.backup_jobs", "ename"),
             thorough=what != "a view",
         )
         for what, make, drop in [
@@ -271,6 +271,12 @@ CASES = [
             ),
             ("a sequence", "CREATE SEQUENCE backup_jobs", "DROP SEQUENCE backup_jobs"),
             ("a type", "CREATE TYPE backup_jobs AS (id int, s text)", "DROP TYPE backup_jobs"),
+            (
+                "a foreign table",
+                "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;"
+                "CREATE FOREIGN TABLE backup_jobs (id int, s text) SERVER s",
+                "DROP FOREIGN TABLE backup_jobs",
+            ),
         ]
     ],
     # What would swallow rows that go back.

@@ -81,7 +81,9 @@ def find_replaced(
     needed += [("relation", home(each)) for each in archive.relations]
     needed += [("type", home(each)) for each in archive.types]
     needed += [("index", home(each)) for each in archive.indexes]
-    needed += [(kind, home(name)) for kind, name in archive.others if kind in ("statistics", "composite type")]
+    needed += [
+        (kind, home(name)) for kind, name in archive.others if kind in ("statistics", "composite type", "foreign table")
+    ]
     values = {
         "kinds": [kind for kind, _ in needed],
         "schemas": [each.schema for _, each in needed],

@@ -22,7 +22,8 @@ WHERE relkind IN ('i', 'I', 'S', 's') AND EXISTS (SELECT FROM part WHERE part.id
     AND part.of NOT IN (SELECT oid FROM live) AND part.of NOT IN (SELECT relid FROM falling)
     AND part.of <> ALL (%(preserved)s::oid[]))
 UNION ALL SELECT DISTINCT CASE WHEN oid = ANY (%(preserved)s::oid[]) THEN 'taken' ELSE 'replaced' END, text FROM live
-WHERE relkind IN ('v', 'm', 'S', 'c') AND kind = 'table' OR relkind IN ('r', 'p', 'f') AND kind <> 'table'
+WHERE relkind IN ('v', 'm', 'S', 'c') AND kind = 'table' OR relkind IN ('r', 'p') AND kind <> 'table'
+OR relkind = 'f' AND kind NOT IN ('table', 'foreign table')
 OR relkind = 'c' AND kind NOT IN ('type', 'composite type')
 OR relkind IN ('v', 'm') AND kind IN ('sequence', 'index', 'type', 'composite type')
 OR relkind = 'S' AND kind = 'composite type'

@@ -73,7 +73,7 @@ _VALUES = re.compile(
 _RAISED = re.compile(r"\A(PL/pgSQL function .*) line \d+ at RAISE\b")
 
 #: What our scripts have, and no statement of pg_dump.
-_OURS = b"\nDO $kleidia$\n"
+OURS = b"\nDO $kleidia$\n"
 
 #: SQLSTATEs that are the server's matter: their classes (no login, no room, in use, intervention, system error), and
 #: single ones: a feature that it lacks, a standby, a right.
@@ -159,7 +159,7 @@ class StatementRefused(Exception):
     @property
     def ours(self) -> bool:
         """Whether it is a script of ours, around the archive's SQL."""
-        return _OURS in self.statement
+        return OURS in self.statement
 
     @property
     def name(self) -> str:
@@ -242,6 +242,8 @@ def _hint(refused: StatementRefused, role: str) -> str:
 
 def _hint_of(refused: StatementRefused, statement: bytes) -> str:
     """What to do about a statement of this kind."""
+    if refused.ours and refused.code == "42804":  # raised by our own scripts alone, in words that name the table
+        return "Rename that table and restore again, or restore into another database."
     if refused.code in TAKEN or (refused.code == "23505" and refused.schema == "pg_catalog"):
         return (
             "Something that the archive does not know has a name that the archive, or an extension of it, needs: drop "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 
-from .refusal import StatementRefused
+from .refusal import OURS, StatementRefused
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -68,7 +68,9 @@ class Wire:
 
     def script(self, text: str) -> None:
         """Execute statements of our own, as many as there are in the text."""
-        self._last(text[:200].encode(), lambda: self._pg.send_query(text.encode()))
+        whole = text.encode()
+        mark = OURS if OURS.strip() in whole else b""  # where it begins may be far behind
+        self._last(whole[:200] + mark, lambda: self._pg.send_query(whole))
 
     def run(self, statement: bytes) -> None:
         """Execute one statement of the archive, and throw away the rows of its answer."""
