@@ -120,7 +120,7 @@ class _Scope:
 
     def __init__(self, search: Search, module: Module, scope: ast.AST, nodes: list[ast.AST]) -> None:
         self.search, self.module, self.scope, self.nodes = search, module, scope, nodes
-        self.assigning = [each for each in nodes if isinstance(each, ASSIGNING)]
+        self.assigning: list[ast.AST] = [each for each in nodes if isinstance(each, ASSIGNING)]
         self.caught: set[str] = set()
         self.texts: set[str] = set()
         if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
