@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import AsyncExitStack
 
 import psycopg
 import pytest
+from anyio import to_thread
 
 from kleidia_backup.stages.errors import Busy
-from kleidia_backup.stages.pg.server.lock import LOCK, hold_database
+from kleidia_backup.stages.pg.server.lock import LOCK, TRANSACTION_LOCK, hold_database, staying
 from kleidia_backup.stages.pg.server.settings import PostgresSettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
@@ -81,3 +83,21 @@ async def test_one_job_follows_another_at_once(database: str) -> None:
                 "SELECT count(*) FROM pg_locks WHERE classid = %s AND granted", LOCK[:1]
             ).fetchone()
             assert row == (0,)
+
+
+@pytest.mark.parametrize("number", [LOCK[1], TRANSACTION_LOCK[1]])
+async def test_a_session_that_is_just_ending_is_waited_for(database: str, number: int) -> None:
+    """A busy server notices late that one was closed: the next job begins, and a dry run does not see it."""
+    with psycopg.connect(database, autocommit=True) as ending, psycopg.connect(database, autocommit=True) as look:
+        for function in ("hold", "look"):
+            ending.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK[0], number))
+            done = threading.Timer(0.4, lambda: ending.execute("SELECT pg_advisory_unlock_all()"))
+            done.start()
+            try:
+                if function == "look":
+                    assert await to_thread.run_sync(staying, look) == []
+                else:
+                    async with hold_database(PostgresSettings(database), "backup"):
+                        pass
+            finally:
+                done.join()

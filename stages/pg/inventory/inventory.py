@@ -17,7 +17,7 @@ from psycopg.errors import CharacterNotInRepertoire, UndefinedFunction, Untransl
 
 from ..preservation.preserve import silence
 from ..server.connect import Connection, connect, one
-from ..server.lock import holders
+from ..server.lock import staying
 from ..server.preflight import find_tables, with_partitions
 from ..server.script import script
 from ..server.settings import CONTROL_SCHEMA, PostgresSettings, Table, quote_identifier
@@ -171,7 +171,7 @@ def take_inventory(
             taken=taken,
             subscribed=_subscribed(connection, archive.subscriptions),
             locks=_locks(connection, touched),
-            busy=tuple(holders(connection)),
+            busy=tuple(staying(connection)),
             locks_needed=_locks_needed(archive, version) + sum(n for what, _, n in rights.doomed if what == "locks"),
             locks_available=one(connection, LOCK_TABLE)[0],
             tables=tuple(_changes(connection, archive, live, actions)),  # last: it limits the session's time

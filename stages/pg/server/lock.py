@@ -31,7 +31,8 @@ LOCK = (0x4B4C4441, 1)
 
 #: Seconds for the server to say that the lock is given back; else it goes with the session.
 _FAREWELL = 0.5
-#: Seconds between two attempts while nobody is seen to have the lock, and None behind the last one.
+#: Seconds between two attempts, and None behind the last one: whoever has the lock may be just ending, and a busy
+#: server notices late that a session was closed.
 _PAUSES = (0.05,) * 20 + (None,)
 
 #: That of a restore's own session: while its transaction lives, another restore is refused even if the first is lost.
@@ -75,9 +76,9 @@ def _acquire(session: ExitStack, settings: PostgresSettings, work: Work) -> Conn
         for pause in _PAUSES:
             if _locked(connection, work):
                 break
-            if pause is None or holders(connection):
+            if pause is None:
                 raise busy(settings, connection)
-            sleep(pause)  # whoever had it is just ending: a job may follow another at once
+            sleep(pause)
         session.push(stack.pop_all())
         return connection
 
@@ -112,6 +113,16 @@ def holders(connection: Connection) -> list[str]:
     return [
         f"{name or 'another session'} since {since or 'some time'}" for number, name, since in rows if number == first
     ]
+
+
+def staying(connection: Connection) -> list[str]:
+    """Those of them that do not end within a second. Raises what ``connect`` maps."""
+    for pause in _PAUSES:
+        found = holders(connection)
+        if not found or pause is None:
+            break
+        sleep(pause)
+    return found
 
 
 def busy(settings: PostgresSettings, connection: Connection) -> Busy:

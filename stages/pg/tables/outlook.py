@@ -12,7 +12,7 @@ from ..inventory.counting import Live as Countable
 from ..inventory.counting import count_rows
 from ..inventory.inventory import TABLES
 from ..server.connect import connect, one
-from ..server.lock import holders
+from ..server.lock import staying
 from ..server.script import script
 from ..server.settings import CONTROL_SCHEMA, Table
 from .definition import named_parts
@@ -130,7 +130,7 @@ def look_ahead(settings: PostgresSettings, plan: Plan, need: Needed) -> Outlook:
                 *(name for (name,) in connection.execute(_OF_OTHERS, (dropped["functions"],)).fetchall()),
             ),
             closed=tuple(name for (name,) in connection.execute(_MAY_MAKE, (sorted(made),)).fetchall()),
-            busy=tuple(holders(connection)),
+            busy=tuple(staying(connection)),
             rows=count_rows(connection, countable),  # last: it limits the session's time
         )
 
