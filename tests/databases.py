@@ -29,6 +29,17 @@ SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg
 _ENDING = 5.0
 
 
+def without_sessions(role: str) -> str:
+    """A statement that waits until nobody is connected as a role.
+
+    A session that was closed drops its temporary tables after that, over which ``DROP OWNED`` and ``REASSIGN OWNED``
+    stumble on a busy machine.
+    """
+    there = f"SELECT FROM pg_catalog.pg_stat_activity WHERE usename = '{role}'"
+    again = "PERFORM pg_catalog.pg_sleep(0.01); PERFORM pg_catalog.pg_stat_clear_snapshot();"
+    return f"DO $$ BEGIN WHILE EXISTS ({there}) LOOP {again} END LOOP; END $$"
+
+
 def create(admin: Admin, options: str = "", *, name: str = "") -> str:
     """Make an empty database, and return its name."""
     name = name or f"test_{secrets.token_hex(6)}"

@@ -21,6 +21,7 @@ from psycopg.conninfo import conninfo_to_dict
 from kleidia_backup.demo.servers.kv import KvMount
 from kleidia_backup.demo.servers.together import Bucket, PostgresServer
 
+from ..databases import without_sessions
 from .conftest import Outcome, command
 
 PASSWORD = "canary-encryption-password"
@@ -375,6 +376,7 @@ def backup_only(installation: Installation) -> Iterator[dict[str, str]]:
         "KLEIDIA_DATABASE_PASSWORD": "canary-of-the-vault",
         "KLEIDIA_VAULT_AUTH_TOKEN": answer["auth"]["client_token"],
     }
+    installation.sql(without_sessions(role))
     installation.sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 

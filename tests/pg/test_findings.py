@@ -12,6 +12,8 @@ from kleidia_backup.stages.pg.findings.find import find
 from kleidia_backup.stages.pg.findings.finding import Finding
 from kleidia_backup.stages.pg.server.preflight import ask_facts
 
+from ..databases import without_sessions
+
 pytestmark = pytest.mark.anyio
 
 Restored = Callable[..., str]
@@ -179,6 +181,7 @@ def role(db: Any, other: Any) -> Any:
     """A name for a role that goes with the test."""
     name = f"owner_{db.value('SELECT current_database()')}"
     yield name
+    db.execute(without_sessions(name))
     for each in (db, other):
         if each.value(f"SELECT count(*) FROM pg_roles WHERE rolname = '{name}'"):
             each.execute(f"DROP OWNED BY {name} CASCADE")

@@ -14,6 +14,7 @@ from kleidia_backup.stages.pg.server.preflight import require_server
 from kleidia_backup.stages.pg.session import open_session
 from kleidia_backup.stages.pg.survey import SqlFacts, SqlSurvey
 
+from ..databases import without_sessions
 from .test_preserve import foreign_dump, kept
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +176,7 @@ async def test_rights_in_a_fresh_database(db: Any, other: Any, make_role: Any, r
         await theirs.restore(chunks)
     if right.startswith("CREATE on schema"):  # the others are refused before the archive's first statement
         assert caught.value.rights == found
-    db.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER", f"DROP OWNED BY {name}")
+    db.execute(without_sessions(name), f"REASSIGN OWNED BY {name} TO CURRENT_USER", f"DROP OWNED BY {name}")
 
 
 async def test_owners_that_may_have_nothing_there(db: Any, other: Any, make_role: Any) -> None:

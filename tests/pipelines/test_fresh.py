@@ -20,6 +20,7 @@ from kleidia_backup.stages.errors import DatabaseForbidden
 from kleidia_backup.stages.pg.inventory.dependent_roles import roles_of
 from kleidia_backup.stages.pg.server.questions import answered
 
+from ..databases import without_sessions
 from .conftest import PASSWORD, System
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +45,7 @@ def roles(system: System) -> Iterator[tuple[str, str]]:
     for name in (owner, group):
         with psycopg.connect(system.conninfo, autocommit=True) as connection:
             if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone():
+                connection.execute(without_sessions(name).encode())
                 connection.execute(f'DROP OWNED BY "{name}" CASCADE')
                 connection.execute(f'DROP ROLE "{name}"')
 
@@ -155,6 +157,7 @@ async def test_passwords_of_roles(system: System, roles: tuple[str, str]) -> Non
         await backup(database=asking, store=system.store, password=PASSWORD)
     made = await backup(database=asking, store=system.store, password=PASSWORD, format="v2")
     request = RestoreRequest(name=made.name, store=system.store, password=PASSWORD, database=system.postgres)
+    system.sql(without_sessions(owner))
     system.sql(f'DROP OWNED BY "{owner}" CASCADE')
     for name in roles:
         system.sql(f'DROP ROLE "{name}"')

@@ -37,6 +37,7 @@ from kleidia_backup.stages.vault.sink import Change
 from kleidia_backup.stages.vault.undo.journal import Journal
 
 from ..archive_format import backup, v2_thorough
+from ..databases import without_sessions
 from ..formats import second_writer
 from .conftest import PASSWORD, System, wreck
 
@@ -369,6 +370,7 @@ def roles(system: System) -> Iterator[Callable[..., str]]:
 
     yield make
     for name in made:
+        system.sql(without_sessions(name))
         if system.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", name):
             system.sql(f"REASSIGN OWNED BY {name} TO CURRENT_USER")
             system.sql(f"DROP OWNED BY {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -59,8 +60,10 @@ def test_every_sentence_is_shown_by_a_test() -> None:
 def found() -> dict[str, list[tuple[str, ...]]]:
     """The markers of each test that the table may name, one for each of its cases."""
     named = sorted({test.partition("::")[0] for line in _sentences() for test in line.shown_by})
+    # In the first worker of xdist pytest-benchmark warns of benchmarks, and a warning is an error.
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
-        [sys.executable, "-c", _COLLECT, *named], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", _COLLECT, *named], cwd=ROOT, env=alone, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     tests: dict[str, list[tuple[str, ...]]] = {}

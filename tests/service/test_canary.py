@@ -21,6 +21,7 @@ from kleidia_backup.service.api.app import create_app
 from kleidia_backup.service.api.openapi import FILE
 from kleidia_backup.service.service import Service
 
+from ..databases import without_sessions
 from .asking import JWT_SECRET, asking, backed_up, ended, token
 
 pytestmark = pytest.mark.anyio
@@ -73,6 +74,7 @@ def planted(
         made = psycopg.conninfo.make_conninfo(application, user=role, password=DATABASE)
         postgres = replace(service_settings.database, conninfo=made)
         yield replace(service_settings, control=postgres, database=postgres)
+        connection.execute(without_sessions(role).encode())
         connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(name))
         connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
         connection.execute(sql.SQL("DROP ROLE {}").format(name))

@@ -14,6 +14,7 @@ from kleidia_backup.pipeline.tables.request import TablesRequest
 from kleidia_backup.stages.errors import ConfigurationError, RestoreFailed
 
 from ...archive_format import both_formats
+from ...databases import without_sessions
 from .lab import PASSWORD, Lab
 
 pytestmark = pytest.mark.anyio
@@ -106,4 +107,5 @@ async def test_what_a_role_may_not(lab: Lab) -> None:
                 f"{foreign}. Restore as its owner, or as a superuser."
             }
     finally:
+        lab.sql(without_sessions("poor_one"))
         lab.sql("REASSIGN OWNED BY poor_one TO CURRENT_USER; DROP OWNED BY poor_one; DROP ROLE poor_one")

@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from kleidia_backup.stages.errors import RestoreFailed
 
 from ...archive_format import both_formats, v2_thorough
+from ...databases import without_sessions
 from .lab import Lab
 from .test_dry_run import planned
 
@@ -167,6 +168,7 @@ async def test_policies_that_hold_for_the_owner(lab: Lab) -> None:
             assert (report.how, report.rows, report.warnings) == (how, 1000, ())
             assert lab.dump() == before
     finally:
+        lab.sql(without_sessions("forced_owner"))
         lab.sql("REASSIGN OWNED BY forced_owner TO CURRENT_USER; DROP OWNED BY forced_owner; DROP ROLE forced_owner")
 
 

@@ -18,6 +18,7 @@ from kleidia_backup.demo.servers.together import PostgresServer
 from kleidia_backup.stages.errors import KleidiaError
 
 from ...archive_format import backup, both_formats
+from ...databases import without_sessions
 from .lab import PASSWORD, Lab
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +97,7 @@ async def test_an_owner_who_is_no_superuser(lab: Lab, postgres_server: PostgresS
             await lab.restore("other", database=own)
         assert caught.value.effect == "nothing"
     finally:
+        lab.sql(without_sessions("tables_owner"))
         lab.sql("REASSIGN OWNED BY tables_owner TO CURRENT_USER; DROP OWNED BY tables_owner; DROP ROLE tables_owner")
 
 

@@ -25,6 +25,7 @@ from kleidia_backup.stages.pg.tables import scratch
 from kleidia_backup.stages.pg.tables.session import TablesSession
 
 from ...archive_format import both_formats
+from ...databases import without_sessions
 from .lab import Lab
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +138,7 @@ async def test_without_createdb(lab: Lab) -> None:
         assert [each.verb for each in caught.value.rights] == ["CREATEDB"]
         assert (caught.value.effect, "CREATEDB" in caught.value.hint) == ("nothing", True)
     finally:
+        lab.sql(without_sessions("no_createdb"))
         lab.sql("DROP ROLE no_createdb")
 
 
