@@ -6,6 +6,7 @@ import contextlib
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,6 @@ from kleidia_backup.stages.pg.session import RestoreSession, open_session
 from kleidia_backup.stages.pg.survey import SqlFacts, SqlSurvey
 
 from .. import databases
-from ..databases import without_sessions
 
 
 def facts_of(chunks: Iterable[bytes]) -> SqlFacts:
@@ -125,7 +125,11 @@ def make_role(postgres_server: PostgresServer) -> Iterator[Callable[[Database], 
 
     yield make
     for name, database in made:
-        database.execute(without_sessions(name))
+        # As without_sessions does, for a database that may have no plpgsql any more.
+        end = time.monotonic() + 60
+        while database.value(f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{name}'"):
+            assert time.monotonic() < end, "a session of the role does not end"
+            time.sleep(0.02)
         database.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER", f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
 
