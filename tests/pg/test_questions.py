@@ -38,6 +38,21 @@ def ask(settings: PostgresSettings, *seconds: float) -> int:
         return sum(1 for each in seconds if one(connection, "SELECT pg_sleep(%s)", (each,)) is not None)
 
 
+def test_a_connection_is_closed_whatever_it_was_doing(db: Any) -> None:
+    """A command whose answer nobody took is no failure of the job, and leaves no connection open."""
+    with connect(db.settings) as connection:
+        connection.pgconn.send_query(b"SELECT pg_catalog.pg_sleep(600)")
+    assert connection.closed
+
+
+def test_the_end_of_a_connection_commits_nothing(db: Any) -> None:
+    """Only a COMMIT that is written does."""
+    with connect(db.settings) as connection:
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE public.never (a int)")
+    assert db.value("SELECT to_regclass('public.never')") is None
+
+
 @both
 async def test_a_question_that_nobody_answers_has_an_end(db: Any) -> None:
     """The error says what may be wrong, and which setting it was; in the thread nothing goes on."""

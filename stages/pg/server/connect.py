@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -124,6 +124,8 @@ def open_connection(settings: PostgresSettings, *, timeout: int | None = None, n
 def connect(settings: PostgresSettings, *, timeout: int | None = None) -> Iterator[Connection]:
     """A connection for a few questions; blocking, so call it in a thread. ``timeout`` is in seconds, for connecting.
 
+    At the end it is closed, and nothing else: an open transaction is not committed, and no command has to end.
+
     Raises ``DatabaseUnreachable`` when it does not come about, is lost, or was cut by ``answered``,
     ``DatabaseForbidden`` when the login is refused or a right is missing, ``DatabaseError`` for anything else that
     the server refuses.
@@ -132,7 +134,7 @@ def connect(settings: PostgresSettings, *, timeout: int | None = None) -> Iterat
     assert isinstance(connection, _Connection)
     asking = connection.line = line.get()
     try:
-        with connection:
+        with closing(connection):  # psycopg's own end would commit first, and leave it open where that fails
             if asking is not None:
                 asking.hold(connection.fileno())
             try:
