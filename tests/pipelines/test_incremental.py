@@ -26,6 +26,7 @@ from kleidia_backup.stages.vault.incremental import earlier
 from kleidia_backup.stages.vault.kv.client import VaultClient
 from kleidia_backup.stages.vault.kv.identity import identity_of
 from kleidia_backup.stages.vault.kv.transport import Call, Transport
+from kleidia_backup.stages.vault.metadata import gather
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +65,12 @@ class Shelf:
 def shelf(tmp_path: Path, kv: KvMount) -> Shelf:
     (tmp_path / "store").mkdir(mode=0o700)
     return Shelf(tmp_path / "store", kv.server, kv.path)
+
+
+@pytest.fixture(autouse=True)
+def any_time_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time whose nanoseconds end in five zeros, as one of 100,000 does, is none of a coarse clock here."""
+    monkeypatch.setattr(gather, "_FINE", 0)
 
 
 def counts(made: BackupReport) -> tuple[int, int, list[str]]:
@@ -110,6 +117,19 @@ async def test_what_changed_is_read(shelf: Shelf, kv: KvMount, asked: list[str])
     read = sorted(path for path in asked if path.startswith(f"{kv.path}/data/"))
     assert read == [f"{kv.path}/data/folder/{name}" for name in ("01", "02", "new")]
     assert await shelf.values(made) == kv.all()
+
+
+async def test_a_time_of_a_coarse_clock_tells_no_versions_apart(
+    shelf: Shelf, kv: KvMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two versions could have the same one: what has such a time is read."""
+    kv.put("a", {"n": 1})
+    kv.put("b", {"n": 2})
+    await shelf.back_up()
+    monkeypatch.setattr(gather, "_FINE", len("2026-01-31T23:59:59.123456789Z") + 1)
+    assert counts(await shelf.back_up()) == (0, 2, [])
+    monkeypatch.undo()
+    assert counts(await shelf.back_up()) == (2, 0, [])
 
 
 async def test_metadata_is_that_of_now(shelf: Shelf, kv: KvMount) -> None:
