@@ -85,6 +85,31 @@ def read_vault(settings: VaultSettings, listing: str = "metadata") -> tuple[floa
     return asyncio.run(_read(settings, listing))
 
 
+async def _list(settings: VaultSettings) -> float:
+    """The names of the first root's folders, then what the server keeps of all keys in each; seconds."""
+    mount = settings.roots[0].mount
+    async with _session(settings) as session:
+
+        async def get(path: str) -> bytes:
+            async with session.get(URL(f"{settings.address}/v1/{mount}/{path}?list=true", encoded=True)) as response:
+                assert response.status == 200
+                return await response.read()
+
+        async def work(folders: Iterator[str]) -> None:
+            for folder in folders:
+                await get(f"detailed-metadata/{folder}")
+
+        started = perf_counter()
+        left = iter(_names(await get("metadata/")).data.keys)
+        await asyncio.gather(*(work(left) for _ in range(WORKERS)))
+        return perf_counter() - started
+
+
+def list_folders(settings: VaultSettings) -> float:
+    """Ask for what an incremental read of one level of folders must know, and throw it away; seconds."""
+    return asyncio.run(_list(settings))
+
+
 async def _ask(settings: VaultSettings, secrets: Iterable[tuple[str, bytes]], *, write: bool) -> float:
     """POST every value to ``mount/data/path``, or GET what is there; seconds."""
     requests = [(URL(f"{settings.address}/v1/{path}", encoded=True), body) for path, body in secrets]

@@ -24,7 +24,17 @@ _SHORT = (
     "the full one."
 )
 #: Figures of a line that are not a reference's seconds.
-_NO_TIMES = {"value", "ours", "rate", "bare_reads_to_writes", "median", "function", "detailed", "several_bare"}
+_NO_TIMES = {
+    "value",
+    "ours",
+    "rate",
+    "bare_reads_to_writes",
+    "median",
+    "function",
+    "detailed",
+    "several_bare",
+    "listing",
+}
 BEGIN, END = "<!-- benchmarks -->\n", "<!-- /benchmarks -->\n"
 
 
@@ -101,6 +111,8 @@ def _reached(limit: Limit, line: dict[str, Any]) -> str:
         reached += f" ({line['per_second']:,.0f} secrets/s)"
     if "several_bare" in line:
         reached += f"; bare pg_dumps {line['several_bare']:.2f} ×"
+    if "listing" in line:
+        reached += f"; a bare loop that only lists takes {line['listing'] / times[0]:.2f} × of it"
     if "bare_reads_to_writes" in line:
         reached += f"; bare reads are {line['bare_reads_to_writes']:.2f} × as fast as bare writes"
     if "elsewhere" in line:

@@ -92,9 +92,9 @@ class Secret:
     def nbytes(self) -> int:
         """Bytes this secret occupies on an edge."""
         size = len(self.path) + len(self.value)
-        if self.metadata is not None:
-            size += sum(map(len, (*self.metadata.custom_metadata, *self.metadata.custom_metadata.values())))
-        return size + sum(len(each.value or b"") for each in self.older)
+        if self.metadata is not None and (custom := self.metadata.custom_metadata):
+            size += sum(map(len, (*custom, *custom.values())))
+        return size + sum(len(each.value or b"") for each in self.older) if self.older else size
 
     def __repr__(self) -> str:
         return f"Secret(path={self.path!r}, value=<{len(self.value)} bytes>)"

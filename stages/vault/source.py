@@ -111,11 +111,14 @@ class VaultSource:
         self._gather.with_states = set(roots)
         self._unchanged = Unchanged(earlier, self._gather, self.report)
         self.working_set += earlier.working_set
+        self.in_hand += SMALL  # those that wait to be sent together
 
     async def __call__(self, out: Outlet[Secret]) -> None:
         """Walk every root."""
         with self._client.expected(self._left):
             await self._walk(out)
+        if self._unchanged is not None:
+            await self._unchanged.send(out)
         self.report.behind = await may_be_behind(self._client)
         await self._check_unreadable()
 
@@ -221,27 +224,39 @@ class VaultSource:
         self._wake = anyio.Event()
 
     async def _list(self, root: Root, path: str, out: Outlet[Secret], *, top: bool = False) -> None:
+        unchanged = self._unchanged
+        turn = unchanged.turns.begin() if unchanged else 0
+        try:
+            folder = await self._listed(root, path, top=top)
+            if folder is not None:
+                done: Collection[str] = ()
+                if unchanged and folder.states:
+                    done = await unchanged.take(folder, lambda name: self._wanted(root, path + name), out, turn)
+                self._folders.append(_Folder(root, path, folder.names, folder.metadata, done))
+        finally:
+            if unchanged:
+                unchanged.turns.end(turn)
+
+    async def _listed(self, root: Root, path: str, *, top: bool) -> Listed | None:
+        """A folder; None for one that cannot be listed, which is in the report then."""
         if self._gather is None:
             names = await self._client.list(root.mount, path)
             listed = names if isinstance(names, Refused) else Listed(names, None)
         else:
             listed = await self._gather.list(root, path)
-        if isinstance(listed, Refused):
-            if top and listed.status == 403:
-                right = await list_right(self._client, root, path)
-                raise VaultForbidden(
-                    f"The token may not list the folder {right.path.removesuffix('*')}.",
-                    hint=f"Grant it {right}.",
-                    rights=(right,),
-                )
-            if listed.status == 403:
-                await self._deny(root, "list", path)
-            self._unreadable(root, path, listed.reason)
-            return
-        folder = _Folder(root, path, listed.names, listed.metadata)
-        if self._unchanged is not None and listed.states:
-            folder.done = await self._unchanged.take(listed, lambda name: self._wanted(root, path + name), out)
-        self._folders.append(folder)
+        if not isinstance(listed, Refused):
+            return listed
+        if top and listed.status == 403:
+            right = await list_right(self._client, root, path)
+            raise VaultForbidden(
+                f"The token may not list the folder {right.path.removesuffix('*')}.",
+                hint=f"Grant it {right}.",
+                rights=(right,),
+            )
+        if listed.status == 403:
+            await self._deny(root, "list", path)
+        self._unreadable(root, path, listed.reason)
+        return None
 
     def _wanted(self, root: Root, path: str) -> str | None:
         """The archive path of a secret; None for one that is passed over, or that no vault can hold."""
@@ -301,7 +316,7 @@ class VaultSource:
 
     def _own_path(self, root: Root, path: str) -> str:
         name = self._archive_path(root, path)
-        if owner(self._roots, name) is not root:
+        if len(self._roots) > 1 and owner(self._roots, name) is not root:
             raise ConfigurationError(
                 f"The secret {root.mount}/{path} has the archive path {name!r}, which belongs to another root.",
                 hint="Choose a prefix for that root which no folder of this one has.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 import threading
 import urllib.request
@@ -11,11 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from kleidia_backup import BackupReport, DirectorySettings, Keys, Root, SigningKey, TokenAuth, VaultSettings, backup
 from kleidia_backup.demo.servers.kv import KvMount, OpenBaoServer
 from kleidia_backup.demo.servers.openbao import start_openbao
+from kleidia_backup.formats.v2 import kv as chunks_of_secrets
 from kleidia_backup.pipeline.archives.listing import newest
 from kleidia_backup.pipeline.archives.opening import open_archive
 from kleidia_backup.pipeline.archives.v2 import OpenV2
@@ -288,6 +291,38 @@ async def test_an_archive_in_another_order(shelf: Shelf, kv: KvMount, monkeypatc
     monkeypatch.setattr(earlier, "_TRIES", -1)  # the very first chunk is one more than there should be
     taken, read, why = counts(made := await shelf.back_up())
     assert (taken + read, why) == (40, ["scattered"])
+    assert await shelf.values(made) == kv.all()
+
+
+async def test_folders_are_taken_from_in_order_whenever_they_are_listed(
+    shelf: Shelf, kv: KvMount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So each chunk of the archive is opened once, of many more than are held."""
+    for folder in range(24):
+        for n in range(40):
+            kv.put(f"{folder:02}/{n:02}", {"n": n})
+    monkeypatch.setattr(chunks_of_secrets, "SECRETS", 4000)
+    shelf.vault = replace(shelf.vault, workers=1)  # reads in order
+    await shelf.back_up()
+    opened, once, of_chunk = list[int](), Transport.once, OpenV2.secrets_of
+
+    async def late(self: Transport, call: Call, token: str) -> Any:
+        await anyio.sleep(random.Random(call.path).random() / 20)
+        return await once(self, call, token)
+
+    async def noted(self: OpenV2, number: int) -> Any:
+        opened.append(number)
+        return await of_chunk(self, number)
+
+    monkeypatch.setattr(Transport, "once", late)
+    monkeypatch.setattr(OpenV2, "secrets_of", noted)
+    shelf.vault = replace(shelf.vault, workers=20)
+    for _ in range(2):  # the second takes from what the first made
+        opened.clear()
+        made = await shelf.back_up()
+        assert counts(made) == (960, 0, [])
+        assert len(opened) > 3 * earlier.HELD
+        assert opened == sorted(set(opened))
     assert await shelf.values(made) == kv.all()
 
 

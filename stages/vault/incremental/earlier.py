@@ -51,7 +51,13 @@ class Earlier:
         self._load = load
         self._chunks = chunks
         self._held: OrderedDict[int, dict[str, Secret]] = OrderedDict()
+        self._last: dict[str, Secret] = {}  # of the chunks that are held the one that was asked last
         self._loaded = self._found = 0
+
+    def at_hand(self, path: str) -> Secret | None:
+        """As ``find``, where that is in the chunk that was asked last; None where it is not, and ``find`` says more."""
+        secret = self._last.get(path)
+        return None if secret is None else self._given(secret)
 
     async def find(self, path: str) -> Secret | None:
         """What the archive has at a path; None where it has nothing, and after it failed. For one task at a time."""
@@ -62,12 +68,16 @@ class Earlier:
             else:
                 self._held.move_to_end(number)
             if (secret := chunk.get(path)) is not None:
-                if secret.origin is None and not secret.gone:  # made without metadata: of no secret it is known
-                    self._fail("unrecorded")
-                    return None
-                self._found += 1
-                return secret
+                self._last = chunk
+                return self._given(secret)
         return None
+
+    def _given(self, secret: Secret) -> Secret | None:
+        if secret.origin is None and not secret.gone:  # made without metadata: of no secret it is known
+            self._fail("unrecorded")
+            return None
+        self._found += 1
+        return secret
 
     async def _open(self, number: int) -> dict[str, Secret]:
         if self.failed is not None:
@@ -89,6 +99,7 @@ class Earlier:
     def _fail(self, why: Why) -> dict[str, Secret]:
         self.failed = FullRead(why)
         self._held.clear()
+        self._last = {}
         return {}
 
 

@@ -1,8 +1,8 @@
-"""The secrets of a folder that did not change since an earlier archive: sent from there, some together."""
+"""The secrets of a folder that did not change since an earlier archive: taken from there, and some sent together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -10,71 +10,74 @@ from anyio.lowlevel import checkpoint
 
 from ....formats.secret import PLAIN
 from ..kv.client import SMALL
+from .turns import Turns
 
 if TYPE_CHECKING:
     from ....formats.secret import Secret
     from ....pipeline.engine import Outlet
     from ..metadata.gather import Gather
-    from ..metadata.keys import Listed, State
+    from ..metadata.keys import Listed
     from ..reports import ReadReport
     from .earlier import Earlier
 
 #: Secrets, and bytes of them, that are sent together.
 _TOGETHER, _BYTES = 256, 256 * 1024
+#: Secrets of a folder from which on it waits for its turn. Smaller ones are near one another in any order.
+_MANY = 32
 
 
 class Unchanged:
-    """Takes for one stage, and counts in its report."""
+    """Takes for one stage, and counts in its report. Some wait to be sent together: ``send`` at the end.
+
+    A large secret is never taken, so that what is sent together has ``SMALL`` bytes at most.
+    """
 
     def __init__(self, earlier: Earlier, gather: Gather, report: ReadReport) -> None:
+        self.turns = Turns()
         self._earlier = earlier
         self._gather = gather
         self._report = report
-        # One folder after the other asks for chunks of the archive, so that few of them are held.
-        self._one = anyio.Lock()
+        self._one = anyio.Lock(fast_acquire=True)  # who opens chunks of the archive
+        self._batch: list[Secret] = []
+        self._size = 0
 
-    async def take(self, listed: Listed, wanted: Callable[[str], str | None], out: Outlet[Secret]) -> set[str]:
-        """Send what did not change of a folder; the names of these secrets, all of which are still listed.
+    async def take(
+        self, listed: Listed, wanted: Callable[[str], str | None], out: Outlet[Secret], turn: int
+    ) -> set[str]:
+        """Take what did not change of a folder; the names of these secrets, all of which are still listed.
 
-        ``wanted`` gives the archive path of a name, or None for one that is left alone. A large secret is never taken,
-        so that what is sent together has ``SMALL`` bytes at most.
+        ``wanted`` gives the archive path of a name, or None for one that is left alone; ``turn`` is of ``turns``.
         """
         done: set[str] = set()
-        states = iter(listed.states.items())
-        more = True
-        while more and self._earlier.failed is None:
-            async with self._one:
-                batch, more = await self._some(states, listed, wanted, done)
-            await out.send_together(batch)
-            await checkpoint()  # sending does not wait while there is room
-        return done
-
-    async def _some(
-        self,
-        states: Iterator[tuple[str, State]],
-        listed: Listed,
-        wanted: Callable[[str], str | None],
-        done: set[str],
-    ) -> tuple[list[Secret], bool]:
-        """The next ones, and whether there may be more."""
-        batch: list[Secret] = []
-        room = _BYTES
-        metadata = listed.metadata or {}
-        for name, state in states:
+        if len(listed.states) >= _MANY:
+            await self.turns.wait(turn)
+        earlier, gather, metadata = self._earlier, self._gather, listed.metadata or {}
+        for name, state in listed.states.items():
             path = wanted(name)
-            known = None if path is None else await self._earlier.find(path)
-            if known is None:
+            if path is None:
                 continue
-            secret = self._gather.unchanged(known, state, metadata.get(name, PLAIN))
-            if secret is None or (size := secret.nbytes) > SMALL - _BYTES:
+            known = earlier.at_hand(path)
+            if known is None:
+                async with self._one:
+                    known = await earlier.find(path)
+            if earlier.failed is not None:
+                break
+            secret = known and gather.unchanged(known, state, metadata.get(name, PLAIN))
+            if not secret or (size := secret.nbytes) > SMALL - _BYTES:
                 continue
             self._count(secret)
             done.add(name)
-            batch.append(secret)
-            room -= size
-            if room <= 0 or len(batch) == _TOGETHER:
-                return batch, True
-        return batch, False
+            self._batch.append(secret)
+            self._size += size
+            if self._size >= _BYTES or len(self._batch) == _TOGETHER:
+                await self.send(out)
+                await checkpoint()  # sending does not wait while there is room
+        return done
+
+    async def send(self, out: Outlet[Secret]) -> None:
+        """Send what waits."""
+        batch, self._batch, self._size = self._batch, [], 0
+        await out.send_together(batch)
 
     def _count(self, secret: Secret) -> None:
         report, metadata = self._report, secret.metadata

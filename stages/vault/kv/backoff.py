@@ -117,15 +117,16 @@ class SharedBackoff:
         """Repeat an exchange until it is no ``Trouble``, and return what it gave. Raises ``GaveUp``."""
         first_failure = 0.0
         attempt = 0
+        place = object()  # the limiter would ask for the task that runs, which costs more than all that it does
         while True:
-            await self._enter()
+            await self._enter(place)
             try:
                 if self._rate is not None:
                     await self._wait_for(self._rate)
                 round_ = self.rounds
                 result = await exchange(*args)
             finally:
-                self._limiter.release()
+                self._limiter.release_on_behalf_of(place)
             if not isinstance(result, Trouble):
                 self._succeeded(round_)
                 return result
@@ -174,7 +175,7 @@ class SharedBackoff:
             await anyio.sleep(pause)
             pause = self._open_at - monotonic()
 
-    async def _enter(self) -> None:
+    async def _enter(self, place: object) -> None:
         """Wait until the gate is open, the rate lets one pass, and one of its places is free, and take it."""
         while True:
             pause = self._open_at - monotonic()
@@ -193,14 +194,15 @@ class SharedBackoff:
             while self.under_way >= self._most and (pause := self._more_at - monotonic()) > 0:  # noqa: ASYNC110
                 await anyio.sleep(pause)
             try:
-                self._limiter.acquire_nowait()
+                self._limiter.acquire_on_behalf_of_nowait(place)
             except anyio.WouldBlock:
-                await self._limiter.acquire()
+                await self._limiter.acquire_on_behalf_of(place)
             if self._open_at <= monotonic() and (self.rounds, self._trying) == (round_, trying):
                 if self.under_way > self._most:
                     self._most, self._more_at = self.under_way, monotonic() + RAMP / self._workers
                 return
-            self._limiter.release()  # it was closed while we queued, or opened for those whom the rate lets pass
+            # It was closed while we queued, or opened for those whom the rate lets pass.
+            self._limiter.release_on_behalf_of(place)
 
     def _succeeded(self, round_: int) -> None:
         now = self._last_success = monotonic()

@@ -224,12 +224,17 @@ class Gather:
 
         ``state`` and ``metadata`` are those that the vault says now. Nothing is counted.
         """
-        if known.gone or known.origin != Origin(state.newest, state.created) or len(state.created) < _FINE:
+        origin = known.origin
+        if known.gone or origin is None or len(state.created) < _FINE:
+            return None
+        if (origin.version, origin.created) != (state.newest, state.created):
             return None
         older = self._versions != 1 and (state.newest > 1 or metadata.max_versions == 1)
         if not older:
             version = state.newest if self._versions != 1 else 0
-            return Secret(known.path, known.value, metadata, version, origin=known.origin)
+            if known.version == version and not known.older and not known.oldest and known.metadata == metadata:
+                return known
+            return Secret(known.path, known.value, metadata, version, origin=origin)
         had = {each.number: each for each in known.older}
         numbers = sorted((number for number in state.older if number < state.newest), reverse=True)
         versions: list[Version] = []
