@@ -92,7 +92,7 @@ def test_beside_a_backup_of_the_vault(measure: Measure, system: System, sizes: S
         settings = replace(vault, **changes)
         return lambda: anyio.run(partial(backup, vault=settings, store=system.store(), password=PASSWORD))
 
-    backup_rate = sizes.keys * 2 / 20  # a backup of some twenty seconds: one listing and one read for each key
+    backup_rate = sizes.keys * 2 / 50  # a backup of some fifty seconds: one listing and one read for each key
     ways = {"twenty": way(adaptive=False), "limited": way(max_rate=int(backup_rate)), "adaptive": way(adaptive=True)}
     met = taken(measure, ways, "vault", url=f"{vault.address}/v1/{path}", token=system.servers.openbao.root_token)
     shown = {f"{name}_ms": 1000 * value for name, value in met.items()}

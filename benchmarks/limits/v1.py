@@ -174,7 +174,7 @@ V1: dict[str, Limit] = {
         room=1.1,
     ),
     "neighbour_vault_rate": Limit(
-        what="the same with `max_rate`, for a backup of 20 seconds",
+        what="the same with `max_rate`, for a backup of 50 seconds",
         reference="the same while nothing runs",
         unit="× its time",
         must=4,
@@ -184,8 +184,8 @@ V1: dict[str, Limit] = {
         what="backup of the vault with as many requests at once as the server works on",
         reference="the same with `adaptive = false`",
         unit="× its time",
-        must=1.03,
-        room=1.03,
+        must=1.25,  # our own process needs the same two processors as the server, and waits for them as for it
+        room=1.1,
     ),
     "neighbour_database": Limit(
         what="another client's p99 at the database during a backup with `nice = 19` and `max_rate`, of 15 seconds",
