@@ -121,6 +121,8 @@ def _reached(limit: Limit, line: dict[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
+    if 0 < abs(value) < 0.005:
+        return f"{value:.1g}"
     text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
