@@ -87,7 +87,8 @@ def _answers(endpoint: str) -> bool:
     try:
         with urllib.request.urlopen(endpoint, timeout=5, context=ssl._create_unverified_context()):
             return True
-    except urllib.error.HTTPError:  # it wants a key
+    except urllib.error.HTTPError as exc:  # it wants a key
+        exc.close()
         return True
     except OSError:
         return False

@@ -3,11 +3,16 @@
 Each harness runs in a process of its own, with limits on memory, on the length of an input and on its time. What is
 found is saved, and the exit status is 1; ``python -m tests.fuzz NAME --input FILE`` runs one input again, without a
 search. Needs atheris, the extra ``fuzz``.
+
+With ``--minute`` a search ends after a number of executions instead of a time, and is the same wherever the same code
+runs in the same Python: the seed, the order of the inputs, the hashes of strings and the time of day are given, and
+addresses, by which libFuzzer tells comparisons apart, are not random.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -16,12 +21,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .harness import quoted
-from .kept import CORPUS, FINDINGS
+from .kept import inputs
 from .registry import PLACES, PLANTED, harness, place
 
 ROOT = Path(__file__).parents[2]
@@ -55,30 +61,25 @@ class Outcome:
         return self.status == 0 and not self.found and self.executions > 0
 
 
-def search(name: str, seconds: int, seed: int, keep: Path, grown: Path | None) -> Outcome:
-    """Search for so long. ``grown`` is a directory in which the corpus grows from one search to the next."""
+def search(name: str, limit: str, seed: int, keep: Path, grown: Path | None) -> Outcome:
+    """Search until a ``limit`` of libFuzzer. ``grown`` is where the corpus grows from one search to the next."""
     with TemporaryDirectory() as directory:
         corpus, words = Path(directory, "corpus"), Path(directory, "words")
-        corpus.mkdir()
         words.write_text(quoted(harness(name).tokens), encoding="ascii")
-        rooms = [str(corpus if grown is None else grown / name), *(str(room / name) for room in (CORPUS, FINDINGS))]
-        Path(rooms[0]).mkdir(parents=True, exist_ok=True)
+        room = corpus if grown is None else grown / name
+        room.mkdir(parents=True, exist_ok=True)
         keep.mkdir(parents=True, exist_ok=True)
         before = {*keep.glob(f"{name}-*")}
-        options = [f"-max_total_time={seconds}", f"-seed={seed}", f"-rss_limit_mb={_RSS}", f"-timeout={_TIMEOUT}"]
+        options = [limit, f"-seed={seed}", f"-rss_limit_mb={_RSS}", f"-timeout={_TIMEOUT}"]
         options += [f"-max_len={harness(name).max_len}", f"-dict={words}", f"-artifact_prefix={keep}/{name}-"]
-        options += ["-print_final_stats=1", "-use_value_profile=1"]
+        options += ["-print_final_stats=1", "-use_value_profile=1", "-reload=0"]
+        if kept := inputs(name):  # not their directory, whose order is that of the disk
+            options.append(f"-seed_inputs={','.join(map(str, kept))}")
         began = time.monotonic()
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "tests.fuzz.child",
-                name,
-                *options,
-                *(room for room in rooms if Path(room).is_dir()),
-            ],
+            [*_same_addresses(), sys.executable, "-m", "tests.fuzz.child", name, *options, str(room)],
             cwd=ROOT,
+            env=os.environ | {"PYTHONHASHSEED": "0"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -91,6 +92,15 @@ def search(name: str, seconds: int, seed: int, keep: Path, grown: Path | None) -
     found = tuple(sorted({*keep.glob(f"{name}-*")} - before))
     rss = int(peak[1]) if peak else 0
     return Outcome(name, done.returncode, time.monotonic() - began, executions, coverage, rss, found, log)
+
+
+@cache
+def _same_addresses() -> tuple[str, ...]:
+    """What begins a program whose addresses are not random; nothing where that may not be, as in some containers."""
+    if (program := shutil.which("setarch")) is None:
+        return ()
+    able = subprocess.run([program, "-R", "true"], check=False, capture_output=True).returncode == 0
+    return (program, "-R") if able else ()
 
 
 def blind(name: str, keep: Path) -> Outcome:
@@ -132,6 +142,7 @@ def main() -> int:
         "names", nargs="*", metavar="NAME", help=f"one of {', '.join(PLACES)}; without any: all of them"
     )
     parser.add_argument("--seconds", type=int, default=200, help="of each search (200: all of them take about an hour)")
+    parser.add_argument("--minute", action="store_true", help="so many executions of each as take about a minute")
     parser.add_argument("--short", action="store_true", help="without guidance: the same inputs everywhere, in seconds")
     parser.add_argument("--seed", type=int, default=1, help="another number is another search")
     parser.add_argument("--jobs", type=int, default=1, help="searches at the same time")
@@ -154,7 +165,10 @@ def main() -> int:
     good, keep = True, args.keep.absolute()
 
     def searched(name: str) -> Outcome:
-        return blind(name, keep) if args.short else search(name, args.seconds, args.seed, keep, args.grow)
+        if args.short:
+            return blind(name, keep)
+        limit = f"-runs={place(name).minute}" if args.minute else f"-max_total_time={args.seconds}"
+        return search(name, limit, args.seed, keep, args.grow)
 
     with ThreadPoolExecutor(args.jobs) as pool:
         for outcome in pool.map(searched, names):

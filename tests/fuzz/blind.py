@@ -1,7 +1,6 @@
 """The short search: mutations of what is kept, without guidance; ``python -m tests.fuzz.blind NAME``.
 
-The same inputs on every machine and in every process, so that CI fails on a change alone. Coverage-guided searches go
-by counters that lie elsewhere in each process, and end elsewhere each time. Needs no atheris.
+For a Python that atheris has no wheel for. The same inputs on every machine and in every process.
 """
 
 from __future__ import annotations
