@@ -77,7 +77,8 @@ def _parts(runs: list[dict[str, Any]], limits: Mapping[str, Limit]) -> list[dict
 
 
 def _when(run: dict[str, Any]) -> str:
-    return f"on {run['datetime'][:10]}, commit {run['commit_info']['id'][:7]}"
+    changes = " with changes" if run["commit_info"].get("dirty") else ""
+    return f"on {run['datetime'][:10]}, commit {run['commit_info']['id'][:7]}{changes}"
 
 
 def _where(run: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ search. Needs atheris, the extra ``fuzz``.
 
 With ``--minute`` a search ends after a number of executions instead of a time, and is the same wherever the same code
 runs in the same Python: the seed, the order of the inputs, the hashes of strings and the time of day are given, and
-addresses, by which libFuzzer tells comparisons apart, are not random.
+addresses, by which libFuzzer tells comparisons apart, are not random. CONTRIBUTING.md says where that does not hold.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from . import clock
 from .harness import quoted
 from .kept import inputs
 from .registry import PLACES, PLANTED, harness, place
@@ -77,7 +78,7 @@ def search(name: str, limit: str, seed: int, keep: Path, grown: Path | None) -> 
             options.append(f"-seed_inputs={','.join(map(str, kept))}")
         began = time.monotonic()
         done = subprocess.run(
-            [*_same_addresses(), sys.executable, "-m", "tests.fuzz.child", name, *options, str(room)],
+            [*same_addresses(), sys.executable, "-m", "tests.fuzz.child", name, *options, str(room)],
             cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": "0"},
             stdin=subprocess.DEVNULL,
@@ -95,7 +96,7 @@ def search(name: str, limit: str, seed: int, keep: Path, grown: Path | None) -> 
 
 
 @cache
-def _same_addresses() -> tuple[str, ...]:
+def same_addresses() -> tuple[str, ...]:
     """What begins a program whose addresses are not random; nothing where that may not be, as in some containers."""
     if (program := shutil.which("setarch")) is None:
         return ()
@@ -130,7 +131,7 @@ def told(outcome: Outcome) -> Iterator[str]:
         yield from (f"  {line}" for line in outcome.log.splitlines()[-25:])
         for path in outcome.found:
             yield f"  input: {path.read_bytes()[:4000]!r}"
-            yield f"  saved: {path}; again: python -m tests.fuzz {outcome.name} --input {path}"
+            yield f"  saved: {path}; again: PYTHONHASHSEED=0 python -m tests.fuzz {outcome.name} --input {path}"
 
 
 def main() -> int:
@@ -154,12 +155,15 @@ def main() -> int:
     if unknown := sorted({*names} - {*PLACES, *PLANTED}):
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(PLACES)}")
     if args.input:
+        clock.stop()
         for name in names:
             harness(name).one(args.input.read_bytes())
         return 0
     if not args.short and find_spec("atheris") is None:
         print(_NOT_RUN, file=sys.stderr)
         return NOT_RUN
+    if args.minute and not same_addresses():
+        print("NOT THE SAME SEARCH AS ELSEWHERE: addresses are random here, for setarch -R may not be", file=sys.stderr)
     for name in names:
         harness(name)  # not in threads: packages that import one another are not made for it
     good, keep = True, args.keep.absolute()

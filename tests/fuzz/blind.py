@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from . import clock
 from .harness import SEPARATOR, Harness
 from .kept import inputs
 from .registry import harness, place
@@ -61,4 +62,5 @@ def _changed(data: bytes, chance: random.Random, kept: list[bytes], tokens: tupl
 
 
 if __name__ == "__main__":
+    clock.stop()
     search(sys.argv[1], Path(sys.argv[2]))

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from . import clock
 from .registry import harness, place
 
 
@@ -27,11 +28,13 @@ def _others(wanted: Sequence[str]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Search until libFuzzer ends the process: with 0 when its time is over, with another status for a finding."""
+    """Search until libFuzzer ends the process.
+
+    With 0 when its time or its executions are over, with another status for a finding.
+    """
     name, *options = sys.argv[1:]
     atheris: Any = import_module("atheris")
-    # Schedules, tokens and an HTTP date are compared with the time of day: on another day that is another search.
-    import_module("time_machine").travel("2026-01-17T12:00:00+00:00", tick=False).start()
+    clock.stop()
     wanted = place(name).instrument
     others = list(_others(wanted))
     with atheris.instrument_imports(include=list(wanted), exclude=others, enable_loader_override=False):

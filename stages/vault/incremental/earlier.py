@@ -54,6 +54,10 @@ class Earlier:
         self._last: dict[str, Secret] = {}  # of the chunks that are held the one that was asked last
         self._loaded = self._found = 0
 
+    def useless(self) -> bool:
+        """Whether it failed: nothing more is taken."""
+        return self.failed is not None
+
     def at_hand(self, path: str) -> Secret | None:
         """As ``find``, where that is in the chunk that was asked last; None where it is not, and ``find`` says more."""
         secret = self._last.get(path)
@@ -80,7 +84,7 @@ class Earlier:
         return secret
 
     async def _open(self, number: int) -> dict[str, Secret]:
-        if self.failed is not None:
+        if self.useless():
             return {}
         self._loaded += 1
         if self._loaded > self._chunks + _TRIES and self._found < _WORTH * self._loaded:
@@ -91,6 +95,8 @@ class Earlier:
             return self._fail("damaged")
         except StoreError:
             return self._fail("store")
+        if self.useless():  # meanwhile, by what another task was given
+            return {}
         while len(self._held) >= HELD:
             self._held.popitem(last=False)
         chunk = self._held[number] = {secret.path: secret for secret in secrets}

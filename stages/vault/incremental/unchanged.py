@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 #: Secrets, and bytes of them, that are sent together.
 _TOGETHER, _BYTES = 256, 256 * 1024
-#: Secrets of a folder from which on it waits for its turn. Smaller ones are near one another in any order.
-_MANY = 32
+#: Secrets of a folder that waits for its turn. Smaller ones are near one another in any order, and larger ones have
+#: chunks of their own, and a listing that many workers should not hold while they wait.
+_WAITS = range(32, 10_000)
 
 
 class Unchanged:
@@ -49,9 +50,11 @@ class Unchanged:
         ``wanted`` gives the archive path of a name, or None for one that is left alone; ``turn`` is of ``turns``.
         """
         done: set[str] = set()
-        if len(listed.states) >= _MANY:
-            await self.turns.wait(turn)
         earlier, gather, metadata = self._earlier, self._gather, listed.metadata or {}
+        if earlier.useless():
+            return done
+        if len(listed.states) in _WAITS:
+            await self.turns.wait(turn)
         for name, state in listed.states.items():
             path = wanted(name)
             if path is None:
@@ -60,7 +63,7 @@ class Unchanged:
             if known is None:
                 async with self._one:
                     known = await earlier.find(path)
-            if earlier.failed is not None:
+            if earlier.useless():
                 break
             secret = known and gather.unchanged(known, state, metadata.get(name, PLAIN))
             if not secret or (size := secret.nbytes) > SMALL - _BYTES:

@@ -28,23 +28,38 @@ def one(data: bytes) -> None:
     ours, theirs = _ours(pieces(stream, sizes)), _theirs(iter([stream] if stream else []))
     if ours is not None and theirs is not None and ENOUGH in (len(ours), len(theirs)):
         return
-    if ours is not None and theirs is None and len(ours) < ENOUGH:
+    if ours is not None and theirs is None:
         theirs = _by_checksums(stream)
     expect_same(ours, theirs, "a gzip stream")
 
 
 def _by_checksums(stream: bytes) -> bytes | None:
-    """The members as isal inflates them alone; None where one has another checksum or size than stands behind it."""
-    out = bytearray()
-    while stream:
+    """The members as isal inflates them alone, with the checksums and sizes that stand behind them, or None.
+
+    None too where zlib refuses the body of no member: then it was something else that it refused.
+    """
+    out, refused = bytearray(), False
+    while stream and len(out) < ENOUGH:
+        body = stream[_header_end(stream, 0) :]
+        refused = refused or _zlib_refuses(body)
         member = isal_zlib.decompressobj(-zlib.MAX_WBITS)
-        some = member.decompress(stream[_header_end(stream, 0) :])
-        end = zlib.crc32(some).to_bytes(4, "little") + len(some).to_bytes(4, "little")
-        if not member.eof or not member.unused_data.startswith(end):
-            return None
+        some = member.decompress(body, ENOUGH - len(out))
         out += some
+        if not member.eof:
+            break
+        end = zlib.crc32(some).to_bytes(4, "little") + len(some).to_bytes(4, "little")
+        if not member.unused_data.startswith(end):
+            return None
         stream = member.unused_data[len(end) :]
-    return bytes(out)
+    return bytes(out) if refused else None
+
+
+def _zlib_refuses(body: bytes) -> bool:
+    try:
+        zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, ENOUGH)
+    except zlib.error:
+        return True
+    return False
 
 
 def _ours(data: Iterable[bytes]) -> bytes | None:
