@@ -90,6 +90,19 @@ def good_vectors() -> Iterator[Vector]:
         "keys without a value: deleted, with an older version; metadata alone; destroyed",
         good(chunks=[*chunks()[:3], replace(kv({}), secrets=3, raw=gone)]),
     )
+    older = (
+        b'{"path":"a","value":{"b":1},"metadata":{},"version":1,"created":"2026-01-31T23:59:59.123456789Z"}\n'
+        b'{"path":"b","value":{"c":[]},"metadata":{"custom_metadata":{"owner":"caf\xc3\xa9"},"max_versions":5,'
+        b'"cas_required":true,"delete_version_after":"3h0m0s"},"version":7,"oldest":3,"versions":[{"version":3,'
+        b'"destroyed":true},{"version":4,"deleted":true},{"version":6,"value":{"c":{}},'
+        b'"created":"2026-01-30T00:00:00.000000001Z"}],"created":"2026-01-31T23:59:59.1Z"}\n'
+        b'{"path":"c","value":{},"metadata":{"custom_metadata":{"x":"y"},"partial":true}}\n'
+    )
+    yield ok(
+        "kv-members",
+        "values with metadata, times, and older versions: destroyed, deleted, kept",
+        good(chunks=[*chunks()[:3], replace(kv({}), secrets=3, raw=older)]),
+    )
     spaces = b'{ "value" : {"a": [1e5, null]} , "later": 1, "path":"caf\\u00e9"}\n'
     line = replace(kv({}), secrets=1)
     yield ok(
