@@ -38,12 +38,13 @@ Change = Callable[[OpenV2, bytes], bytes]
 
 def hostile(kind: str, size: int) -> tuple[bytes, bytes]:
     """What the enemy wants to be read, in a frame of so many bytes; and the frame."""
-    noise = Random(1).randbytes(4 * size).hex().encode()
-    for length in range(4 * size):
-        text = ENEMY[kind] + noise[:length] + BEHIND[kind]
-        frame = zstandard.compress(text)
-        if len(frame) == size:
-            return text, frame
+    for seed in range(100):  # of one noise some sizes do not come up
+        noise = Random(seed).randbytes(size).hex().encode()
+        for length in range(size // 2, 2 * size):
+            text = ENEMY[kind] + noise[:length] + BEHIND[kind]
+            frame = zstandard.compress(text)
+            if len(frame) == size:
+                return text, frame
     raise AssertionError("no frame of this size")
 
 
