@@ -164,7 +164,8 @@ class SqlSurvey(SqlReader):
         ends the transaction. ``finish`` does too, and when it ends in the middle of something.
         """
         text = chunk.data if isinstance(chunk, Rows) else chunk
-        if self._decoder and not text.isascii():
+        # Where a chunk ended inside a character, what follows belongs to that, ASCII too.
+        if self._decoder and not (text.isascii() and not self._decoder.getstate()[0]):
             self.facts.characters.update(self._decoder.decode(text))
         super().feed(chunk)
 
@@ -175,6 +176,8 @@ class SqlSurvey(SqlReader):
 
     def finish(self) -> None:
         """The text ends here."""
+        if self._decoder:
+            self.facts.characters.update(self._decoder.decode(b"", final=True))
         self.facts.characters = {each for each in self.facts.characters if not each.isascii()}
         super().finish()
 

@@ -1,6 +1,7 @@
 """The short search: mutations of what is kept, without guidance; ``python -m tests.fuzz.blind NAME``.
 
-For a Python that atheris has no wheel for. The same inputs on every machine and in every process.
+The same inputs on every machine and in every process, so that CI fails on a change alone. Coverage-guided searches are
+others in another checkout (see CONTRIBUTING.md). Needs no atheris.
 """
 
 from __future__ import annotations

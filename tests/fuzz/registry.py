@@ -15,8 +15,8 @@ _V2 = (_FORMATS, "kleidia_backup.stages.archive", "kleidia_backup.pipeline.archi
 class Place(NamedTuple):
     """Where a harness is. A search imports no other module, so that it instruments no more than these.
 
-    ``runs`` are the executions of the short search, ``minute`` those of the guided one that CI makes, which takes about
-    a minute: numbers and no times, so that a search is the same on every machine.
+    ``runs`` are the executions of the short search: a number and no time, so that it is the same on every machine.
+    ``minute`` are those of a guided one that takes about a minute.
     """
 
     module: str

@@ -21,7 +21,7 @@ from kleidia_backup.service.control.cron import Cron
 from kleidia_backup.stages.vault.undo import journal
 
 from ..formats import v2_archives, v2_second_writer
-from .__main__ import NOT_RUN, ROOT, same_addresses, search
+from .__main__ import NOT_RUN, ROOT
 from .harnesses import archives_v1, archives_v2
 from .kept import CORPUS, FINDINGS, inputs
 from .registry import PLACES, harness
@@ -129,22 +129,6 @@ def test_an_input_that_is_a_finding_fails_the_command(tmp_path: Path) -> None:
     [saved] = tmp_path.iterdir()
     assert saved.read_bytes().startswith(b"{}")
     assert str(saved) in done.stdout
-
-
-def test_a_guided_search_is_the_same_twice(tmp_path: Path) -> None:
-    """What it came to, with values that are random in archives: the corpus, and what it covers."""
-    if find_spec("atheris") is None:
-        assert _run("csv", "--minute").returncode == NOT_RUN
-        return
-    for name, runs in (("csv", 20_000), ("write-read", 500)):
-        ends = []
-        for number in range(2):
-            made = search(name, f"-runs={runs}", 1, tmp_path / "kept", tmp_path / str(number))
-            assert made.good, made.log
-            (done,) = (line.partition("exec/s")[0] for line in made.log.splitlines() if "\tDONE" in line)
-            ends.append((done, sorted(path.name for path in (tmp_path / str(number) / name).iterdir())))
-        assert len(ends[0][1]) > 20
-        assert ends[0] == ends[1] or not same_addresses()  # without them it is another search, as the command says
 
 
 def test_the_short_search_finds_what_is_planted_and_the_same_each_time(tmp_path: Path) -> None:
