@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import anyio
@@ -24,7 +24,7 @@ from .preservation.preserve import Preservation, plan_preservation
 from .preservation.scripts import SERVER_SAID, STRUCTURE, WARNINGS, WRITTEN
 from .server import outcome
 from .server.connect import connect, open_connection
-from .server.lock import TRANSACTION_LOCK, busy
+from .server.lock import PAUSES, TRANSACTION_LOCK, busy
 from .server.questions import answered, line
 from .server.refusal import FORBIDDEN, StatementRefused, explain, without_values
 from .server.wire import OWN_PATH, Wire
@@ -68,6 +68,7 @@ SELECT pg_catalog.txid_current()::text, pg_catalog.current_setting('session_repl
        pg_catalog.pg_try_advisory_lock($1::int, $2::int)::text, current_user::text,
        pg_catalog.current_setting('server_version_num')
 """
+_ALONE = b"SELECT pg_catalog.pg_try_advisory_lock($1::int, $2::int)::text"
 #: Settings that our own SQL relies on; the archive may have set others.
 OURS = f"""
 SET client_encoding = 'UTF8';
@@ -205,7 +206,13 @@ class RestoreSession:
             wire.script(f"BEGIN; {self._preservation.first()}")
             wire.attempt(b"SELECT pg_catalog.set_config('lc_messages', 'C', false)")
             wire.attempt(b"SELECT pg_catalog.set_config('session_replication_role', 'replica', false)")
-            ((transaction, replica, alone, role, version),) = wire.execute(_BEGUN, *map(str, TRANSACTION_LOCK))
+            lock = [*map(str, TRANSACTION_LOCK)]
+            ((transaction, replica, alone, role, version),) = wire.execute(_BEGUN, *lock)
+            for pause in PAUSES:
+                if alone == "true" or pause is None:
+                    break
+                sleep(pause)
+                ((alone,),) = wire.execute(_ALONE, *lock)
         except StatementRefused as exc:
             raise explain(self.settings, exc) from None
         self._transaction, self._role, self._version = transaction, role, int(version) // 10000

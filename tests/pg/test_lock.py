@@ -16,6 +16,7 @@ from anyio import to_thread
 from kleidia_backup.stages.errors import Busy
 from kleidia_backup.stages.pg.server.lock import LOCK, TRANSACTION_LOCK, hold_database, staying
 from kleidia_backup.stages.pg.server.settings import PostgresSettings
+from kleidia_backup.stages.pg.session import open_session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
 
@@ -89,13 +90,16 @@ async def test_one_job_follows_another_at_once(database: str) -> None:
 async def test_a_session_that_is_just_ending_is_waited_for(database: str, number: int) -> None:
     """A busy server notices late that one was closed: the next job begins, and a dry run does not see it."""
     with psycopg.connect(database, autocommit=True) as ending, psycopg.connect(database, autocommit=True) as look:
-        for function in ("hold", "look"):
+        for function in ("hold", "look", "restore")[: 2 + (number == TRANSACTION_LOCK[1])]:
             ending.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK[0], number))
             done = threading.Timer(0.4, lambda: ending.execute("SELECT pg_advisory_unlock_all()"))
             done.start()
             try:
                 if function == "look":
                     assert await to_thread.run_sync(staying, look) == []
+                elif function == "restore":
+                    async with open_session(PostgresSettings(database)):
+                        pass
                 else:
                     async with hold_database(PostgresSettings(database), "backup"):
                         pass

@@ -33,7 +33,7 @@ LOCK = (0x4B4C4441, 1)
 _FAREWELL = 0.5
 #: Seconds between two attempts, and None behind the last one: whoever has the lock may be just ending, and a busy
 #: server notices late that a session was closed.
-_PAUSES = (0.05,) * 20 + (None,)
+PAUSES = (0.05,) * 20 + (None,)
 
 #: That of a restore's own session: while its transaction lives, another restore is refused even if the first is lost.
 TRANSACTION_LOCK = (LOCK[0], 2)
@@ -73,7 +73,7 @@ def _acquire(session: ExitStack, settings: PostgresSettings, work: Work) -> Conn
         connection.execute("SELECT set_config('application_name', %s, false)", (_name(work),))
         if connection.info.server_version >= 140000:
             connection.execute("SET idle_session_timeout = 0")
-        for pause in _PAUSES:
+        for pause in PAUSES:
             if _locked(connection, work):
                 break
             if pause is None:
@@ -117,7 +117,7 @@ def holders(connection: Connection) -> list[str]:
 
 def staying(connection: Connection) -> list[str]:
     """Those of them that do not end within a second. Raises what ``connect`` maps."""
-    for pause in _PAUSES:
+    for pause in PAUSES:
         found = holders(connection)
         if not found or pause is None:
             break
