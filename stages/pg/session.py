@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import anyio
@@ -24,7 +24,7 @@ from .preservation.preserve import Preservation, plan_preservation
 from .preservation.scripts import SERVER_SAID, STRUCTURE, WARNINGS, WRITTEN
 from .server import outcome
 from .server.connect import connect, open_connection
-from .server.lock import PAUSES, TRANSACTION_LOCK, busy
+from .server.lock import TRANSACTION_LOCK, busy, within_a_second
 from .server.questions import answered, line
 from .server.refusal import FORBIDDEN, StatementRefused, explain, without_values
 from .server.wire import OWN_PATH, Wire
@@ -208,18 +208,14 @@ class RestoreSession:
             wire.attempt(b"SELECT pg_catalog.set_config('session_replication_role', 'replica', false)")
             lock = [*map(str, TRANSACTION_LOCK)]
             ((transaction, replica, alone, role, version),) = wire.execute(_BEGUN, *lock)
-            for pause in PAUSES:
-                if alone == "true" or pause is None:
-                    break
-                sleep(pause)
-                ((alone,),) = wire.execute(_ALONE, *lock)
+            held = alone == "true" or within_a_second(lambda: wire.execute(_ALONE, *lock) == [("true",)])
         except StatementRefused as exc:
             raise explain(self.settings, exc) from None
         self._transaction, self._role, self._version = transaction, role, int(version) // 10000
         self.report.replica = replica == "replica"
         self._cleaning = Cleaning(wire, connection, self._facts, self._preservation.keep)
         self._executor = Executor(wire, transaction, self._preservation, self._cleaning, self._search_path)
-        return alone == "true"
+        return held
 
     def _before(self) -> None:
         assert self._wire is not None

@@ -78,7 +78,7 @@ def search(name: str, limit: str, seed: int, keep: Path, grown: Path | None) -> 
             options.append(f"-seed_inputs={','.join(map(str, kept))}")
         began = time.monotonic()
         done = subprocess.run(
-            [*same_addresses(), sys.executable, "-m", "tests.fuzz.child", name, *options, str(room)],
+            [*_same_addresses(), sys.executable, "-m", "tests.fuzz.child", name, *options, str(room)],
             cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": "0"},
             stdin=subprocess.DEVNULL,
@@ -96,7 +96,7 @@ def search(name: str, limit: str, seed: int, keep: Path, grown: Path | None) -> 
 
 
 @cache
-def same_addresses() -> tuple[str, ...]:
+def _same_addresses() -> tuple[str, ...]:
     """What begins a program whose addresses are not random; nothing where that may not be, as in some containers."""
     if (program := shutil.which("setarch")) is None:
         return ()

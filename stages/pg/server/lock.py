@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from time import sleep
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -31,9 +31,9 @@ LOCK = (0x4B4C4441, 1)
 
 #: Seconds for the server to say that the lock is given back; else it goes with the session.
 _FAREWELL = 0.5
-#: Seconds between two attempts, and None behind the last one: whoever has the lock may be just ending, and a busy
-#: server notices late that a session was closed.
-PAUSES = (0.05,) * 20 + (None,)
+#: Attempts, and seconds between two: whoever has the lock may be just ending, and a busy server notices late that a
+#: session was closed.
+_ATTEMPTS, _PAUSE = 21, 0.05
 
 #: That of a restore's own session: while its transaction lives, another restore is refused even if the first is lost.
 TRANSACTION_LOCK = (LOCK[0], 2)
@@ -73,14 +73,19 @@ def _acquire(session: ExitStack, settings: PostgresSettings, work: Work) -> Conn
         connection.execute("SELECT set_config('application_name', %s, false)", (_name(work),))
         if connection.info.server_version >= 140000:
             connection.execute("SET idle_session_timeout = 0")
-        for pause in PAUSES:
-            if _locked(connection, work):
-                break
-            if pause is None:
-                raise busy(settings, connection)
-            sleep(pause)
+        if not within_a_second(lambda: _locked(connection, work)):
+            raise busy(settings, connection)
         session.push(stack.pop_all())
         return connection
+
+
+def within_a_second(attempt: Callable[[], bool]) -> bool:
+    """Whether an attempt succeeds, of some in a second. Raises what it raises."""
+    for _ in range(_ATTEMPTS - 1):
+        if attempt():
+            return True
+        sleep(_PAUSE)
+    return attempt()
 
 
 def _locked(connection: Connection, work: Work) -> bool:
@@ -117,11 +122,13 @@ def holders(connection: Connection) -> list[str]:
 
 def staying(connection: Connection) -> list[str]:
     """Those of them that do not end within a second. Raises what ``connect`` maps."""
-    for pause in PAUSES:
-        found = holders(connection)
-        if not found or pause is None:
-            break
-        sleep(pause)
+    found: list[str] = []
+
+    def none() -> bool:
+        found[:] = holders(connection)
+        return not found
+
+    within_a_second(none)
     return found
 
 

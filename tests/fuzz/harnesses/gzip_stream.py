@@ -41,17 +41,15 @@ def _by_checksums(stream: bytes) -> bytes | None:
     None too where zlib refuses the body of no member: then it was something else that it refused.
     """
     out, refused = bytearray(), False
-    while stream and len(out) < ENOUGH:
+    while stream:
         body = stream[_header_end(stream, 0) :]
         refused = refused or _zlib_refuses(body)
         member = isal_zlib.decompressobj(-zlib.MAX_WBITS)
-        some = member.decompress(body, ENOUGH - len(out))
-        out += some
-        if not member.eof:
-            break
+        some = member.decompress(body)
         end = zlib.crc32(some).to_bytes(4, "little") + len(some).to_bytes(4, "little")
         if not member.unused_data.startswith(end):
             return None
+        out += some
         stream = member.unused_data[len(end) :]
     return bytes(out) if refused else None
 
