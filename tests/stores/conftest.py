@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from .faults import FaultProxy, fault_proxy
 PREFIX = f"{BASE}some/backups/"
 #: A store of the operator's own, where one is named.
 ENDPOINT = (pytest.param("endpoint", marks=pytest.mark.endpoint),) if endpoint.named() else ()
+#: That store again, where a bucket of it is named that locks objects.
+LOCKING_ENDPOINT = ENDPOINT if endpoint.named() and endpoint.lock_bucket() else ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Case:
     keys: Callable[[], list[str]]
     #: Store or replace an object behind the store's back.
     meddle: Callable[[str, bytes], None]
+    #: The PEM file of its CA, where it is no public one.
+    ca_file: str = ""
 
 
 def settings_for(bucket: Bucket, /, **changes: object) -> S3Settings:
@@ -75,6 +80,7 @@ def _s3_case(id_: str, bucket: Bucket, part_size: int) -> Case:
         uploads=bucket.uploads,
         keys=bucket.keys,
         meddle=bucket.put,
+        ca_file=bucket.server.ca_file,
     )
 
 
@@ -92,6 +98,19 @@ def endpoint_bucket() -> Iterator[Bucket]:
     yield bucket
     bucket.empty()
     assert (bucket.keys(), bucket.uploads()) == ([], [])
+
+
+@pytest.fixture(params=["moto", "seaweedfs", *LOCKING_ENDPOINT])
+def locking_bucket(request: pytest.FixtureRequest) -> Iterator[Bucket]:
+    """A bucket that can lock objects, in which nothing is, on each store that has such a thing."""
+    if request.param != "endpoint":
+        server = request.getfixturevalue("s3_server" if request.param == "moto" else "seaweed_server")
+        yield server.create_bucket(f"test-{secrets.token_hex(6)}", locks=True)
+        return
+    bucket = endpoint.lock_bucket()
+    assert bucket is not None
+    yield bucket
+    endpoint.purge(bucket)
 
 
 @pytest.fixture(params=["directory", "directory-trio", "moto", "rclone", "seaweedfs", *ENDPOINT])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -245,7 +246,8 @@ async def test_presigned_url(store: ObjectStore, case: Case) -> None:
     import aiohttp
 
     url = await store.presign(NAME, timedelta(hours=1))
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+    trust = ssl.create_default_context(cafile=case.ca_file or None)
+    async with aiohttp.ClientSession() as session, session.get(url, ssl=trust) as answer:
         assert (answer.status, await answer.read()) == (200, b"data")
     with pytest.raises(ObjectMissing):
         await store.presign(f"{NAME}.other", timedelta(hours=1))

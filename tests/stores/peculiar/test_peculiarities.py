@@ -28,10 +28,11 @@ _PLACES = {
 
 def locks_of(bucket: Bucket) -> str:
     """Whether the server makes buckets that lock; the operator's own store is asked about the bucket named for it."""
-    if bucket.under:
-        return "a bucket was named" if endpoint.lock_bucket() else "not tried"
+    made = endpoint.lock_bucket() if bucket.under else None
+    if bucket.under and made is None:
+        return "not tried"
     try:
-        made = bucket.server.create_bucket(f"test-{secrets.token_hex(6)}", locks=True)
+        made = made or bucket.server.create_bucket(f"test-{secrets.token_hex(6)}", locks=True)
         client = made.server.client()
         found = client.get_object_lock_configuration(Bucket=made.name)["ObjectLockConfiguration"]
     except ClientError as exc:
