@@ -64,17 +64,17 @@ async def test_a_lock_that_a_drop_waits_for_holds_up_nothing_else(db: Any) -> No
         other.execute("LOCK TABLE t")
         async with watched() as watch:
             with pytest.raises(RestoreFailed, match="lock timeout"):
-                await db.using(lock_timeout=2.0).restore(
+                await db.using(lock_timeout=4.0).restore(
                     [b"DROP TABLE IF EXISTS public.t;\nCREATE TABLE public.t (a int);\n"]
                 )
-    assert watch.held < 1
+    assert watch.held < 3  # not the four seconds: another process may hold this one up for one
 
 
 async def test_the_end_of_rows_holds_up_nothing_else(db: Any) -> None:
-    """Triggers and checks run when the rows are there."""
+    """Triggers and checks run when the rows are there: half a second for each."""
     async with watched() as watch:
-        await db.restore([SLOW + b"1\n2\n3\n4\n\\.\n"])
-    assert watch.held < 1
+        await db.restore([SLOW + b"1\n2\n3\n4\n5\n6\n7\n8\n\\.\n"])
+    assert watch.held < 3
 
 
 async def test_rows_that_the_server_does_not_take_wait_where_they_come_from(db: Any) -> None:
