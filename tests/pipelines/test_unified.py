@@ -47,6 +47,39 @@ def test_half_of_a_large_schema_may_be_another() -> None:
     assert sum(line.startswith("-") for line in found) >= 2_500
 
 
+class Looked(str):
+    """A statement that counts how often one is looked for."""
+
+    __slots__ = ()
+    times = 0
+
+    def __hash__(self) -> int:
+        Looked.times += 1
+        return str.__hash__(self)
+
+
+def test_many_changed_places_take_no_square_of_them() -> None:
+    """Of 2,000 statements every second is another: each is looked for a few times, not a thousand."""
+    old = [Looked(f"CREATE TABLE t{n} (id int);") for n in range(2_000)]
+    new = [each if n % 2 else Looked(f"CREATE TABLE t{n} (n int);") for n, each in enumerate(old)]
+    assert len(unified(old, new, "old", "new")) > 4_000
+    assert Looked.times < 20 * len(old)
+
+
+@given(old=st.lists(st.integers(0, 9), max_size=12), new=st.lists(st.integers(0, 9), max_size=12))
+def test_as_many_statements_as_can_be_are_equal(old: list[int], new: list[int]) -> None:
+    """As the longest common subsequence has."""
+    longest = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
+    numbered = [[(each, side[:at].count(each)) for at, each in enumerate(side)] for side in (old, new)]
+    for i, one in enumerate(numbered[0], 1):
+        for j, other in enumerate(numbered[1], 1):
+            same = longest[i - 1][j - 1] + 1 if one == other else 0
+            longest[i][j] = max(same, longest[i - 1][j], longest[i][j - 1])
+    found = unified([f"s{n};" for n in old], [f"s{n};" for n in new], "old", "new")
+    removed = sum(line.startswith("-s") for line in found)
+    assert len(old) - removed >= longest[-1][-1]
+
+
 @settings(max_examples=60, deadline=None)
 @given(old=_STATEMENTS, new=_STATEMENTS)
 def test_patch_understands_it(tmp_path_factory: object, old: list[str], new: list[str]) -> None:
