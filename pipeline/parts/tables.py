@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 #: Names that are suggested.
 _MOST = 5
 _NOTHING = Definition((), (), (), ())
+#: The tables above a partition.
+_ABOVE = """
+SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_partition_ancestors(%s) AS a(relid)
+JOIN pg_catalog.pg_class c ON c.oid = a.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'p'
+"""
 
 
 @dataclass(slots=True)
@@ -61,8 +67,10 @@ class Wanted:
             )
         return taken
 
-    async def plan(self, scratch: PostgresSettings, schema: SchemaSession, tool: Tool, facts: Facts) -> Plan:
-        """What is to be done, by the archive's schema in the scratch database.
+    async def plan(
+        self, scratch: PostgresSettings, schema: SchemaSession, tool: Tool, facts: Facts, copied: Collection[Table]
+    ) -> Plan:
+        """What is to be done, by the archive's schema in the scratch database; ``copied`` have rows in the archive.
 
         Raises ``ConfigurationError`` for a table that has no rows in archives, ``RestoreFailed`` for one that cannot be
         made, ``DatabaseError``.
@@ -70,6 +78,7 @@ class Wanted:
         taken = await self.check_copy()
         relations = await self._tree(scratch)
         self._check(schema, relations, await self._parts(scratch, relations), facts)
+        await self._check_rows(scratch, relations, copied)
         if self.copy is None:
             definition = await define(scratch, tool, relations)
             live = await look(self.settings, tool, self.tables)
@@ -131,6 +140,33 @@ class Wanted:
                 return tuple(each for each in sorted(sequences) if one(connection, question, (str(each),))[0])
 
         return await answered(ask, limit=self.settings.query_timeout) if sequences else ()
+
+    async def _check_rows(
+        self, scratch: PostgresSettings, relations: Sequence[Relation], copied: Collection[Table]
+    ) -> None:
+        """Refuse what would be emptied, since the archive has no COPY of it, were it of no row.
+
+        pg_dump copies a partition into the uppermost table where the partitions go by a hash of an enum, which is
+        another one in each database. It copies no unlogged table of a standby.
+        """
+        without = [each for each in relations if each.kind == "r" and each.table not in copied]
+
+        def ask() -> list[list[Table]]:
+            with connect(scratch) as connection:
+                return [[Table(*row) for row in connection.execute(_ABOVE, (each.oid,)).fetchall()] for each in without]
+
+        found = await answered(ask, limit=self.settings.query_timeout) if without else []
+        ours = {each.table for each in relations}
+        for each, tables in zip(without, found, strict=True):
+            above = next((table for table in tables if table in copied), None)
+            if above in ours:
+                continue
+            raise ConfigurationError(
+                f"The archive has no rows of {each.table} by itself"
+                + (f", only those of {above} together." if above else "."),
+                hint=f"Restore {above}, and its partitions with it." if above else "Look for an archive with its rows.",
+                effect="nothing",
+            )
 
     def _check(
         self, schema: SchemaSession, relations: Sequence[Relation], parts: Sequence[Table], facts: Facts

@@ -5,20 +5,17 @@ The archive's schema goes into a scratch database, which is dropped at the end; 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...stages.pg.server.questions import answered
 from ...stages.pg.tables.outlook import look_ahead, needed
-from ...stages.pg.tables.rows import copied
 from ...stages.words import DATABASE
 from ..job import Job, Logger, within
 from ..reports.tables import TablePlan, TablesPlan
-from .planned import opened, planned
+from .planned import opened, planned, rows_in
 
 if TYPE_CHECKING:
-    from ...stages.pg.server.settings import Table
     from ...stages.pg.tables.outlook import Key, Outlook
     from ..archives.reading import OpenArchive
     from ..reports.jobs import OnProgress
@@ -47,14 +44,14 @@ async def plan_tables(request: TablesRequest, on_progress: OnProgress = None, lo
 
 
 def _report(job: Job, archive: OpenArchive, found: Planned, outlook: Outlook, keys: tuple[Key, ...]) -> TablesPlan:
-    plan, stored = found.plan, _rows(archive, found)
+    plan, stored = found.plan, rows_in(archive, found.facts)
     return TablesPlan(
         name=archive.info.name,
         header=archive.header,
         size=archive.info.size,
         how=plan.how,
         tables=tuple(
-            TablePlan(str(name), str(now), stored[name], *outlook.rows.get(now, (None, True)))
+            TablePlan(str(name), str(now), stored.get(name, 0), *outlook.rows.get(now, (None, True)))
             for name, now in plan.names.items()
         ),
         keys=tuple(f"{key.name} of {key.table}: {key.definition}" for key in (*outlook.keys, *keys)),
@@ -68,17 +65,6 @@ def _report(job: Job, archive: OpenArchive, found: Planned, outlook: Outlook, ke
         seconds=job.finish(),
         load=job.meter.load(),
     )
-
-
-def _rows(archive: OpenArchive, found: Planned) -> Counter[Table]:
-    """The rows that the archive has of each table."""
-    if archive.index is None:
-        return Counter(found.facts.rows)
-    stored: Counter[Table] = Counter()
-    for line in archive.index.copies:
-        if (table := copied(line.copy.encode())) is not None:
-            stored[table] += line.rows
-    return stored
 
 
 def _blockers(outlook: Outlook) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...stages.errors import ConfigurationError
 from ...stages.pg.server.preflight import check_dump_tool, check_restore
 from ...stages.pg.survey import SqlSurvey
+from ...stages.pg.tables.rows import copied
 from ...stages.pg.tables.schema import open_schema
 from ...stages.pg.tables.scratch import scratch_database
 from ...stages.words import DATABASE, STORE
@@ -18,7 +19,7 @@ from ..engine import Pipeline, drain
 from ..parts.tables import Wanted, meant
 
 if TYPE_CHECKING:
-    from ...stages.pg.server.settings import PostgresSettings
+    from ...stages.pg.server.settings import PostgresSettings, Table
     from ...stages.pg.survey import SqlFacts
     from ...stages.pg.tables.schema import SchemaSession
     from ...stages.pg.tables.session import Plan
@@ -87,10 +88,21 @@ async def planned(job: Job, request: TablesRequest, archive: OpenArchive) -> Asy
         tables = meant(request.tables, facts.tables)
         wanted = Wanted(database, tables, request.copy_of(tables))
         with job.asking(DATABASE):
-            plan = await wanted.plan(scratch.settings, schema, tool, archive.header)
+            plan = await wanted.plan(scratch.settings, schema, tool, archive.header, rows_in(archive, facts))
         found = Planned(database, known, facts, plan, scratch.settings, read, wanted.warnings)
         yield found
     found.warnings += scratch.warnings
+
+
+def rows_in(archive: OpenArchive, facts: SqlFacts) -> dict[Table, int]:
+    """How many rows the archive's COPY statements have of each table that has such a statement."""
+    if archive.index is None:
+        return facts.rows
+    stored: dict[Table, int] = {}
+    for line in archive.index.copies:
+        if (table := copied(line.copy.encode())) is not None:
+            stored[table] = stored.get(table, 0) + line.rows
+    return stored
 
 
 async def _read_schema(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -253,4 +254,49 @@ async def test_a_key_of_another_that_has_no_place(lab: Lab) -> None:
     with pytest.raises(RestoreFailed, match=r"foreign key c_name_fkey of public\.c cannot be made again") as caught:
         await lab.restore("users")
     assert caught.value.effect == "nothing"
+    assert lab.dump() == before
+
+
+HASHED = """
+CREATE TYPE colour AS ENUM ('red', 'green', 'blue', 'white');
+CREATE TABLE paints (c colour, n int) PARTITION BY HASH (c);
+CREATE TABLE paints_0 PARTITION OF paints FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE paints_1 PARTITION OF paints FOR VALUES WITH (MODULUS 2, REMAINDER 1) PARTITION BY LIST (n);
+CREATE TABLE paints_1_all PARTITION OF paints_1 DEFAULT;
+INSERT INTO paints SELECT (enum_range(NULL::colour))[1 + n % 4], n FROM generate_series(1, 40) n;
+"""
+
+
+@both_formats
+@pytest.mark.parametrize("table", ["paints_0", "paints_1", "paints_1_all"])
+@pytest.mark.parametrize("options", [{}, {"copy": "paints_2"}], ids=["itself", "copy"])
+async def test_a_partition_whose_rows_are_among_those_of_all(lab: Lab, table: str, options: dict[str, str]) -> None:
+    """pg_dump writes them so where a hash of an enum is decisive: it was emptied. All of them together come back."""
+    lab.sql(HASHED)
+    await lab.backup()
+    before = lab.dump()
+    with pytest.raises(ConfigurationError, match=r"no rows of .*paints_.* of \"public\".\"paints\" together") as caught:
+        await lab.restore(table, **options)
+    assert 'Restore "public"."paints"' in caught.value.hint
+    assert lab.dump() == before
+    lab.sql("TRUNCATE paints")
+    await lab.restore("paints")
+    assert lab.dump() == before
+
+
+@both_formats
+async def test_a_table_whose_rows_were_left_out(lab: Lab, tmp_path: Path) -> None:
+    """Whatever the reason: a pg_dump that leaves some out, as that of a standby does with unlogged tables."""
+    program = tmp_path / "pg_dump"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] || set -- --exclude-table-data=other "$@"\n'
+        f'exec "{lab.postgres.pg_dump}" "$@"\n'
+    )
+    program.chmod(0o755)
+    settings, lab.postgres = lab.postgres, replace(lab.postgres, pg_dump=str(program))
+    await lab.backup()
+    lab.postgres = settings
+    before = lab.dump()
+    with pytest.raises(ConfigurationError, match=r"no rows of \S+other\S+ by itself\."):
+        await lab.restore("other")
     assert lab.dump() == before
