@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -81,7 +81,7 @@ class Names(Iterator[str]):
     ``next`` raises ``ValueError`` for something that is no name.
     """
 
-    def __init__(self, keys: bytes | msgspec.Raw = b"[]") -> None:
+    def __init__(self, keys: bytes | memoryview | msgspec.Raw = b"[]") -> None:
         self._keys = memoryview(keys)  # of the answer, which is in memory once
         self._at = 0
 
@@ -94,6 +94,16 @@ class Names(Iterator[str]):
     def folders_alone(self) -> bool:
         """Whether all of them are sub-folders; of strange names it may say no."""
         return _SECRET.search(self._keys) is None
+
+    def lacks(self, other: Names) -> bool:
+        """Whether ``other`` has a name that is not among these; nothing is taken of either. Of strange ones, yes."""
+        if self._keys == other._keys:
+            return False
+        try:
+            known = {*Names(self._keys)}
+            return any(name not in known for name in Names(other._keys))
+        except ValueError:
+            return True
 
     @property
     def left(self) -> int:
@@ -241,6 +251,16 @@ def read_names(body: bytes) -> Names | Refused:
     except BROKEN:
         return _STRANGE
     return _STRANGE if answer.data is None else Names(answer.data.keys)
+
+
+def joined(pages: Iterable[bytes]) -> Names:
+    """The names in a folder of which each answer has some, each once."""
+    names: dict[str, None] = {}
+    for body in pages:
+        page = read_names(body)
+        if not isinstance(page, Refused):
+            names.update(dict.fromkeys(page))
+    return Names(msgspec.json.encode([*names]))
 
 
 def written(body: bytes) -> Written | Refused:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
 
 import anyio
 import msgspec
@@ -25,11 +27,11 @@ from .answers import Absent, Conflict, Deleted, Found, Names, Oversize, ReadResu
 from .backoff import GaveUp, Trouble
 from .mounts import ask_version, no_mount, wrong_version
 from .tokens import TokenKeeper
-from .transport import LIST, LIST_LIMIT, Call, Transport
+from .transport import LIST, LIST_LIMIT, WHOLE, Call, Transport
 from .troubles import IS_VERSIONED, MOVED_ON, NO_MOUNT, Answer, final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from .settings import VaultSettings
@@ -68,6 +70,8 @@ class VaultClient:
         self._transport = Transport(settings)
         self._tokens = TokenKeeper(settings, self._transport)
         self._versions = {root.mount: root.kv_version for root in settings.roots if root.kv_version is not None}
+        #: What the paths begin with whose lists a policy cuts into pages.
+        self._paged: set[str] = set()
         self._renewal: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -186,15 +190,41 @@ class VaultClient:
     async def list(self, mount: str, folder: str) -> Names | Refused:
         """The names in a folder ("" or with a slash at its end); sub-folders have a slash at theirs."""
         try:
-            answer = await self.request(Call("GET", await self._metadata(mount, folder), query=LIST))
+            pages = await self.pages(await self._metadata(mount, ""), folder)
         except GaveUp as exc:
             return Refused(0, exc.trouble.clause)
+        answer = pages[-1]
         if answer.oversize:
             return Refused(200, f"more names than fit into {LIST_LIMIT >> 20} MiB")
         if answer.status == 404:
             nothing = self._missing(mount, answer)
             return nothing if isinstance(nothing, Refused) else Names()
-        return answers.read_names(answer.body) if answer.status == 200 else _refused(answer)
+        if answer.status != 200:
+            return _refused(answer)
+        return answers.read_names(answer.body) if len(pages) == 1 else answers.joined(each.body for each in pages)
+
+    async def pages(self, prefix: str, folder: str, *, limit: int = LIST_LIMIT) -> Sequence[Answer]:
+        """The answers that list a folder below ``prefix``: one, or where a policy sets ``pagination_limit`` one a page.
+
+        All of several have names; so a page that cannot be had is the only one. Raises ``GaveUp``.
+        """
+        call = Call("GET", prefix + folder, query=WHOLE, limit=limit)
+        if prefix not in self._paged:
+            answer = await self.request(call)
+            if answer.status not in {400, 403}:
+                return [answer]
+        answer = await self.request(replace(call, query=LIST))
+        found, seen = [answer], set[str]()
+        while new := [name for name in _names(answer) if name not in seen]:
+            self._paged.add(prefix)
+            seen.update(new)
+            answer = await self.request(replace(call, query=f"{LIST}&after={quote(new[-1], safe='')}"))
+            if answer.status == 404:
+                break
+            if answer.status != 200 or answer.oversize:
+                return [answer]
+            found.append(answer)
+        return found
 
     async def write(self, mount: str, path: str, value: bytes, *, cas: int | None = None) -> WriteResult:
         """Write a value (JSON text) if the newest version is ``cas``; 0 when there must be none.
@@ -245,6 +275,14 @@ class VaultClient:
         if isinstance(result, Refused) and answer.says(IS_VERSIONED):
             raise wrong_version(mount, 2, 1)
         return result
+
+
+def _names(answer: Answer) -> list[str]:
+    """The names in a page; none in what is something else."""
+    names = Names() if answer.status != 200 or answer.oversize else answers.read_names(answer.body)
+    with contextlib.suppress(ValueError):
+        return [] if isinstance(names, Refused) else [*names]
+    return []
 
 
 def _refused(answer: Answer) -> Refused:

@@ -29,6 +29,9 @@ Ts = TypeVarTuple("Ts")
 CONNECT_TIMEOUT = 10.0
 #: The query that makes a GET of a folder what the verb LIST is, and that every proxy lets pass.
 LIST = "list=true"
+#: The same, of all names: where a policy sets ``pagination_limit``, OpenBao answers ``LIST`` with so many, and does not
+#: say that there are more, but refuses this. Where there are no pages it says nothing.
+WHOLE = f"{LIST}&limit=-1"
 #: Largest answer to anything but a read of a secret: a folder of about a million names.
 LIST_LIMIT = 64 * 1024 * 1024
 _PIECE = 256 * 1024
@@ -108,7 +111,9 @@ class Transport:
             if isinstance(result, Trouble):
                 refused = result.kind == "busy"
             elif call.method == "GET":
-                self.backoff.answered("list" if call.query == LIST else "read", began=began, under_way=under_way)
+                self.backoff.answered(
+                    "list" if call.query.startswith(LIST) else "read", began=began, under_way=under_way
+                )
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as exc:
             return disconnected(self._address, exc)
         else:

@@ -114,23 +114,40 @@ class Gather:
         """The names in a folder, and the metadata of those that have some, unless it has to be asked for each.
 
         One request serves both. A server looks for metadata of sub-folders too, one after the other, so of a folder
-        that may hold nothing else (as others at its depth) the names are asked for first.
+        that may hold nothing else (as others at its depth) the names are asked for first. A policy may hide names in
+        one list that the other has: then that one is believed, and the root's metadata are asked for one by one.
         """
         if root in self._one_by_one or await self._client.kv_version(root.mount) != 2:
             return _alone(await self._client.list(root.mount, folder))
-        place, names = (root, folder.count("/")), None
+        place = root, folder.count("/")
+        names: Names | None = None
         if not self._held.get(place):
-            names = await self._client.list(root.mount, folder)
-            if isinstance(names, Refused):
-                return names
-            if names.folders_alone:
-                return Listed(names, {})
+            found = await self._client.list(root.mount, folder)
+            if isinstance(found, Refused):
+                return found
+            if found.folders_alone:
+                return Listed(found, {})
+            names = found
         states = root in self.with_states
-        if listed := await self._keys.folder(root.mount, folder, states=states, older=states and self.reads_older):
+        listed = await self._keys.folder(root.mount, folder, states=states, older=states and self.reads_older)
+        if names is None and (listed is None or listed.names.none):  # who named this folder, or its root, found some
+            found = await self._client.list(root.mount, folder)
+            if isinstance(found, Refused):
+                return found
+            names = found
+        if listed is not None and (names is None or await self._has_all(root, folder, listed.names, names)):
             self._held[place] = not listed.names.folders_alone
             return listed
+        assert names is not None
         self._one_by_one.add(root)
-        return _alone(names or await self._client.list(root.mount, folder))
+        return _alone(names)
+
+    async def _has_all(self, root: Root, folder: str, listed: Names, names: Names) -> bool:
+        """Whether ``listed`` has all ``names`` of a folder, but for what was deleted in between."""
+        if not listed.lacks(names):
+            return True
+        again = await self._client.list(root.mount, folder)
+        return isinstance(again, Names) and not listed.lacks(again)
 
     async def complete(
         self,

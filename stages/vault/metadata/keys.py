@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from ....pipeline.engine import in_thread
 from ..kv import answers
 from ..kv.answers import Absent, Names, Refused
 from ..kv.backoff import GaveUp
-from ..kv.transport import LIST, Call
+from ..kv.transport import Call
 
 if TYPE_CHECKING:
     from ..kv.client import VaultClient
@@ -153,15 +153,20 @@ class Keys:
 
         With ``states``, and in these those of ``older`` versions.
         """
-        call = Call("GET", f"{mount}/detailed-metadata/{folder}", query=LIST, limit=DETAILED)
-        answer = await self._ask(call)
-        if isinstance(answer, Refused) or answer.oversize:
+        try:
+            pages = await self._client.pages(f"{mount}/detailed-metadata/", folder, limit=DETAILED)
+        except GaveUp:
+            return None
+        answer = pages[-1]
+        if answer.oversize:
             return None
         if answer.status == 404 and isinstance(answers.missing(answer.body), Absent):
             return Listed(Names(), {})
         if answer.status != 200:
             return None
         parse = partial(_listed_keys, older=older) if states else _listed
+        if len(pages) > 1:
+            return await in_thread(_joined, parse, pages)
         return parse(answer.body) if len(answer.body) < _INLINE else await in_thread(parse, answer.body)
 
     async def read(self, mount: str, path: str) -> Key | Absent | Refused:
@@ -232,6 +237,18 @@ class Keys:
             return await self._client.request(call)
         except GaveUp as exc:
             return Refused(0, exc.trouble.clause)
+
+
+def _joined(parse: Callable[[bytes], Listed | None], pages: Sequence[Answer]) -> Listed | None:
+    """One of several pages."""
+    whole = Listed(answers.joined(each.body for each in pages), {})
+    for each in pages:
+        listed = parse(each.body)
+        if listed is None or listed.metadata is None or whole.metadata is None:
+            return None
+        whole.metadata.update(listed.metadata)
+        whole.states.update(listed.states)
+    return whole
 
 
 def _listed(body: bytes) -> Listed | None:
