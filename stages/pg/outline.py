@@ -16,6 +16,7 @@ from ...formats.sql.guard import SqlReader
 from ...formats.sql.pieces import Piece, Rows, Sql, Text, Unfit
 from ...pipeline.engine import in_thread
 from ..errors import DamagedArchive
+from .data_statements import AS_ANOTHER, AS_BEFORE, fills
 from .survey import copied
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ _TABLES, _KINDS = 200_000, 1000
 
 _OBJECT = re.compile(rb"^(-- Name: .*; Type: ([A-Za-z][A-Za-z ]{0,60}); Schema: .*; Owner: .*)$", re.MULTILINE)
 #: What pg_dump calls the contents of objects, which are no objects.
-_CONTENTS = {"TABLE DATA", "SEQUENCE SET", "BLOBS", "STATISTICS DATA"}
-#: The value of a sequence, in the only form in which pg_dump writes it: nothing else can hide in it.
-_VALUE = re.compile(rb"SELECT pg_catalog\.setval\('(?:[^'\\]|'')*', -?[0-9]+, (?:true|false)\);")
+_CONTENTS = {"TABLE DATA", "SEQUENCE SET", "BLOBS", "MATERIALIZED VIEW DATA", "STATISTICS DATA"}
 
 
 @dataclass
@@ -45,9 +44,9 @@ class Measured:
 class Outline(SqlReader):
     """A sink of SQL text. ``kinds`` counts objects, ``tables`` measures rows, ``statements`` are all others.
 
-    Of the text go the rows, with COPY and INSERT, the values of sequences, large objects, commands of psql, and
-    comments but those that name an object. ``statements`` is None when they are more than ``most`` bytes; ``digest`` is
-    over all of them, whatever their size. Complete after the run.
+    Of the text go the rows, with COPY and INSERT, what else fills objects (see ``data_statements``), commands of psql,
+    and comments but those that name an object. ``statements`` is None when they are more than ``most`` bytes;
+    ``digest`` is over all of them, whatever their size. Complete after the run.
 
     Raises ``DamagedArchive`` for what no restore would take.
     """
@@ -64,7 +63,8 @@ class Outline(SqlReader):
         self._hash = hashlib.sha256()
         self._parts: list[bytes] = []  # of the statement that is being read
         self._kept = False  # whether that one is
-        self._large_objects = False
+        self._waiting: bytes | None = None  # a change of the role, kept if a statement that is kept follows
+        self._as_another = False  # such a one was kept
         self._measured: Measured | None = None
 
     @property
@@ -84,6 +84,11 @@ class Outline(SqlReader):
     def _refused(self, unfit: Unfit) -> DamagedArchive:
         return DamagedArchive("payload", f"The SQL holds {unfit}, which cannot be restored in one transaction.")
 
+    def finish(self) -> None:
+        """The text ends here."""
+        super().finish()
+        self._keep_waiting()
+
     def _piece(self, piece: Piece, *, wanted: bool) -> None:  # noqa: ARG002 - a limit of the session is a statement too
         if isinstance(piece, Rows):
             if self._measured is not None and not piece.last and not piece.behind:
@@ -91,22 +96,38 @@ class Outline(SqlReader):
                 self._measured.digest.update(piece.data)
         elif isinstance(piece, Sql):
             if piece.first:
-                self._begin(piece.data)
+                self._begin(piece.data, whole=piece.last)
             elif self._kept:
                 self._keep(piece.data)
-            if piece.last:
+            if piece.last and self._kept:
                 self._end()
 
-    def _begin(self, data: bytes) -> None:
+    def _begin(self, data: bytes, *, whole: bool) -> None:
         statement = bare(data)
         names = [
             match.group(1)
             for match in _OBJECT.finditer(data[: len(data) - len(statement)])
             if self._count(match.group(2).decode())
         ]
-        self._kept = bool(statement) and not self._is_contents(statement)
+        self._kept = bool(statement) and not self._is_contents(statement, whole=whole)
+        if not self._kept:
+            return
+        text = b"".join(name.rstrip(b"\r") + b"\n" for name in names) + statement
+        if statement == AS_BEFORE:
+            self._kept = self._waiting is None
+            self._waiting, self._as_another = None, False
+        elif not self._as_another and self._waiting is None and AS_ANOTHER.fullmatch(statement):
+            self._waiting, self._kept = text, False
+        else:
+            self._keep_waiting()
         if self._kept:
-            self._keep(b"".join(name.rstrip(b"\r") + b"\n" for name in names) + statement)
+            self._keep(text)
+
+    def _keep_waiting(self) -> None:
+        if self._waiting is not None:
+            self._keep(self._waiting)
+            self._end()
+            self._waiting, self._as_another = None, True
 
     def _count(self, kind: str) -> bool:
         if kind in _CONTENTS:
@@ -115,8 +136,8 @@ class Outline(SqlReader):
             self.kinds[kind] = self.kinds.get(kind, 0) + 1
         return True
 
-    def _is_contents(self, statement: bytes) -> bool:
-        """Whether a statement is about rows, values or large objects, and not about what holds them."""
+    def _is_contents(self, statement: bytes, *, whole: bool) -> bool:
+        """Whether a statement fills something, and does not make it."""
         word = statement[:6].lower()
         if word.startswith((b"copy", b"insert")):
             table = copied(statement)
@@ -126,11 +147,10 @@ class Outline(SqlReader):
                 if word == b"insert":
                     self._measured.bytes += len(statement)
                     self._measured.digest.update(statement)
-            return True
+            return table is not None or word != b"insert"
         if statement in (b"BEGIN;", b"COMMIT;"):  # only large objects stand between them
-            self._large_objects = statement == b"BEGIN;"
             return True
-        return self._large_objects or _VALUE.fullmatch(statement) is not None
+        return fills(statement, whole=whole, backslashes=self._cutter.backslashes)
 
     def _keep(self, data: bytes) -> None:
         self._hash.update(data)
@@ -142,9 +162,8 @@ class Outline(SqlReader):
             self._parts.append(data)
 
     def _end(self) -> None:
-        if self._kept:
-            self._hash.update(b"\n")
+        """What was kept is a whole statement."""
+        self._hash.update(b"\n")
         if self._parts and self.statements is not None:
             self.statements.append(b"".join(self._parts).decode(errors="backslashreplace"))
         self._parts.clear()
-        self._kept = False
