@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...stages.errors import ConfigurationError
-from ...stages.pg.outline import Outline
+from ...stages.pg.outline import Measured, Outline
 from ...stages.pg.survey import copied
 from ..engine import Inlet, in_thread
 from .marks import mark
@@ -25,9 +25,9 @@ MOST_SECRETS = 500_000
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """How many rows a side has of a table (None where it does not say), their bytes as text, and SHA-256 over them.
+    """How many rows a side has of a table (None where it does not say), their bytes as text, and their digest.
 
-    Of the last two there may be None, and nothing, where they are not known.
+    That is the one of ``Measured``. Of the last two there may be None, and nothing, where they are not known.
     """
 
     rows: int | None = None
@@ -86,16 +86,17 @@ async def archive_side(job: Job, archive: OpenArchive, key: bytes, only: PartNam
     """What an archive holds, of the part that is compared or of both. Raises as ``OpenArchive.look``."""
     outline, hashes = Outline(), SecretHashes(key)
     verified = await archive.look(job, hashes, sql=outline, only=only)
-    measured = {table: (each.bytes, each.digest.hexdigest()) for table, each in outline.tables.items()}
+    measured = outline.tables
     for line in archive.index.copies if archive.index else ():
         if (table := copied(line.copy.encode())) is not None:
-            measured[table] = line.bytes, line.h
+            measured.setdefault(table, Measured()).add(line.bytes, line.h)
     facts = verified.facts
-    tables = {
-        table: TableRows(facts.rows.get(table), *measured.get(table, (None, "")))
-        for table in facts.tables | set(facts.rows)
-    }
+    tables = {table: _rows_of(facts.rows.get(table), measured.get(table)) for table in facts.tables | set(facts.rows)}
     side = Side(archive.info.name, tables, outline, hashes.found, with_gone=archive.index is not None)
     if facts.truncated:
         side.warnings.append(f"{archive.info.name} has more objects than are compared by name.")
     return side
+
+
+def _rows_of(rows: int | None, measured: Measured | None) -> TableRows:
+    return TableRows(rows) if measured is None else TableRows(rows, measured.bytes, measured.digest)

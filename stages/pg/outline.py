@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...formats.sql.cut import bare
@@ -33,12 +32,51 @@ _OBJECT = re.compile(rb"^(-- Name: .*; Type: ([A-Za-z][A-Za-z ]{0,60}); Schema: 
 _CONTENTS = {"TABLE DATA", "SEQUENCE SET", "BLOBS", "MATERIALIZED VIEW DATA", "STATISTICS DATA"}
 
 
-@dataclass
 class Measured:
-    """The rows of a table: bytes as text, line ends included, and the SHA-256 over them."""
+    """The rows of a table: bytes as text, line ends included, and a digest of them.
 
-    bytes: int = 0
-    digest: hashlib._Hash = field(default_factory=hashlib.sha256, repr=False)
+    That is the SHA-256 over the rows of the table's COPY. pg_dump may write several for one table, where it fills
+    partitions by way of their root; then it is the sum of theirs (modulo 2**256), whatever their order: several
+    processes dump them in any. INSERT statements together count as one more.
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._sum = 0
+        self._known = True
+        self._copy = hashlib.sha256()
+        self._inserted: hashlib._Hash | None = None
+
+    @property
+    def digest(self) -> str:
+        """In hex; empty where that of a COPY is not known."""
+        inserted = int.from_bytes(self._inserted.digest()) if self._inserted else 0
+        return f"{(self._sum + inserted) % 2**256:064x}" if self._known else ""
+
+    def insert(self, statement: bytes) -> None:
+        """Add an INSERT, or the next part of one."""
+        self._inserted = self._inserted or hashlib.sha256()
+        self._inserted.update(statement)
+        self.bytes += len(statement)
+
+    def begin(self) -> None:
+        """A COPY begins, whose ``rows`` come and ``end``."""
+        self._copy = hashlib.sha256()
+
+    def rows(self, data: bytes) -> None:
+        """Add rows of a COPY."""
+        self._copy.update(data)
+        self.bytes += len(data)
+
+    def end(self) -> None:
+        """A COPY ends."""
+        self.add(0, self._copy.hexdigest())
+
+    def add(self, size: int, digest: str) -> None:
+        """Add a whole COPY, whose digest may be unknown (empty)."""
+        self.bytes += size
+        self._sum += int(digest or "0", 16)
+        self._known = self._known and digest != ""
 
 
 class Outline(SqlReader):
@@ -65,7 +103,8 @@ class Outline(SqlReader):
         self._kept = False  # whether that one is
         self._waiting: bytes | None = None  # a change of the role, kept if a statement that is kept follows
         self._as_another = False  # such a one was kept
-        self._measured: Measured | None = None
+        self._measured: Measured | None = None  # the table of the rows that come
+        self._inserting: Measured | None = None  # that of the INSERT that is being read
 
     @property
     def digest(self) -> str:
@@ -91,12 +130,17 @@ class Outline(SqlReader):
 
     def _piece(self, piece: Piece, *, wanted: bool) -> None:  # noqa: ARG002 - a limit of the session is a statement too
         if isinstance(piece, Rows):
-            if self._measured is not None and not piece.last and not piece.behind:
-                self._measured.bytes += len(piece.data)
-                self._measured.digest.update(piece.data)
+            if self._measured is None or piece.behind:
+                return
+            if piece.last:
+                self._measured.end()
+            else:
+                self._measured.rows(piece.data)
         elif isinstance(piece, Sql):
             if piece.first:
                 self._begin(piece.data, whole=piece.last)
+            elif self._inserting is not None:
+                self._inserting.insert(piece.data)
             elif self._kept:
                 self._keep(piece.data)
             if piece.last and self._kept:
@@ -138,6 +182,7 @@ class Outline(SqlReader):
 
     def _is_contents(self, statement: bytes, *, whole: bool) -> bool:
         """Whether a statement fills something, and does not make it."""
+        self._inserting = None
         word = statement[:6].lower()
         if word.startswith((b"copy", b"insert")):
             table = copied(statement)
@@ -145,8 +190,10 @@ class Outline(SqlReader):
             if table is not None and (table in self.tables or len(self.tables) < _TABLES):
                 self._measured = self.tables.setdefault(table, Measured())
                 if word == b"insert":
-                    self._measured.bytes += len(statement)
-                    self._measured.digest.update(statement)
+                    self._inserting = self._measured
+                    self._measured.insert(statement)
+                else:
+                    self._measured.begin()
             return table is not None or word != b"insert"
         if statement in (b"BEGIN;", b"COMMIT;"):  # only large objects stand between them
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from kleidia_backup.demo.servers.postgres import binaries
 from kleidia_backup.formats.sql.cut import HEAD
-from kleidia_backup.stages.pg.outline import Outline
+from kleidia_backup.stages.pg.outline import Measured, Outline
+from kleidia_backup.stages.pg.server.settings import Table
 
 _OFF = "SET standard_conforming_strings = off;"
 
@@ -115,6 +117,27 @@ def test_a_role_counts_with_what_it_does() -> None:
         assert found.statements is not None
         assert [each.splitlines()[-1] for each in found.statements] == expected
         assert found.digest == outline("\n".join(found.statements)).digest
+
+
+def test_several_copies_of_a_table_are_measured_together() -> None:
+    """In any order; one alone has the digest of its rows, and INSERT statements of any length are measured whole."""
+    copies = ["COPY public.t (a) FROM stdin;\n1\n2\n\\.\n", "COPY public.t (a) FROM stdin;\n3\n\\.\n"]
+    table = Table("public", "t")
+    one, two = (outline(each).tables[table] for each in copies)
+    assert one.digest == hashlib.sha256(b"1\n2\n").hexdigest()
+    both = outline("".join(copies)).tables[table]
+    assert both.digest == outline("".join(reversed(copies))).tables[table].digest
+    assert both.digest not in {one.digest, two.digest}
+    assert both.bytes == 6
+    by_index = Measured()
+    for size, digest in ((2, two.digest), (4, one.digest)):
+        by_index.add(size, digest)
+    assert (by_index.bytes, by_index.digest) == (both.bytes, both.digest)
+    by_index.add(0, "")
+    assert by_index.digest == ""
+    insert = f"INSERT INTO public.t VALUES ('{'x' * 2 * HEAD}');"
+    inserted = outline(insert).tables[table]
+    assert (inserted.bytes, inserted.digest) == (len(insert), hashlib.sha256(insert.encode()).hexdigest())
 
 
 def test_statistics_are_contents(db: Any) -> None:
