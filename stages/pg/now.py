@@ -91,11 +91,14 @@ def _count(session: ExitStack, settings: PostgresSettings, include_audit: bool) 
         _begin(connection, settings)
         snapshot = str(one(connection, "SELECT pg_export_snapshot()")[0])
         rows: dict[Table, int | None] = {}
-        for schema, name, has_rows in connection.execute(_TABLES.encode(), {"control": CONTROL_SCHEMA}).fetchall():
+        found = connection.execute(_TABLES.encode(), {"control": CONTROL_SCHEMA}).fetchall()
+        for schema, name, has_rows, condition in found:
             table, rows_of = Table(schema, name), None
             if has_rows and table not in without:
-                only = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.Identifier(schema, name))
-                rows_of = int(one(connection, only)[0])
+                # An extension's condition is a WHERE of its own, with which pg_dump reads heirs too.
+                only, own = sql.SQL("" if condition else "ONLY "), sql.SQL(condition)
+                count = sql.SQL("SELECT count(*) FROM {}{} {}").format(only, sql.Identifier(schema, name), own)
+                rows_of = int(one(connection, count)[0])
             rows[table] = rows_of
         session.push(stack.pop_all())
         return snapshot, rows

@@ -268,3 +268,23 @@ async def test_tables_that_are_copied_by_parts(system: System, first: Format, se
         report = await between(system, old, new)
         assert [(each.name, each.change) for each in report.tables] == [("public.states", "content")]
         old = new
+
+
+@pytest.mark.parametrize("archive_format", ["v1", "v2"])
+async def test_configuration_of_extensions(system: System, archive_format: Format) -> None:
+    """A dump has those rows of such a table that the extension's condition names, and nothing of its other tables."""
+    system.sql("CREATE EXTENSION citext; CREATE TABLE configured (id int); CREATE TABLE of_it (id int)")
+    system.sql("ALTER EXTENSION citext ADD TABLE configured; ALTER EXTENSION citext ADD TABLE of_it")
+    system.sql("CREATE TABLE heir () INHERITS (configured)")
+    system.sql("INSERT INTO configured VALUES (1), (2), (3)")
+    system.sql("INSERT INTO heir VALUES (1), (2)")
+    system.sql(
+        "UPDATE pg_extension SET extconfig = ARRAY['configured'::regclass], extcondition = '{WHERE id > 1}'"
+        " WHERE extname = 'citext'"
+    )
+    old = await made(system, archive_format, vault=None)
+    report = await with_live(system, old)
+    assert report.equal, report
+    system.sql("INSERT INTO configured VALUES (0), (4), (5)")
+    report = await with_live(system, old)
+    assert [(each.name, each.old_rows, each.new_rows) for each in report.tables] == [("public.configured", 3, 5)]
