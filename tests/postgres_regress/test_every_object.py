@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from kleidia_backup import DirectorySettings, backup, restore, verify
+from kleidia_backup import DirectorySettings, backup, diff, restore, verify
+from kleidia_backup.pipeline.parts.request import Format
 from kleidia_backup.pipeline.plan import plan_restore
 
 from ..clusters import Version
@@ -121,3 +122,17 @@ async def test_every_object_comes_back(
     await restore(made.name, database=this.settings(target), store=store, password=PASSWORD)
     after = dump(target, *([_WITHOUT] if empty else []), any_column_order=True)
     assert not difference(moved if empty else before, after)
+
+
+@pytest.mark.parametrize("archive_format", ["v1", "v2"])
+async def test_nothing_is_different_right_after_a_backup(
+    major: int, archive_format: Format, version: GetVersion, new_database_of: NewDatabase, store: DirectorySettings
+) -> None:
+    """Between the archive and the database as it is, whatever objects it has."""
+    this = version(major)
+    source = new_database_of(this.server)
+    _load(this, source)
+    database = this.settings(source, this.installation.pg_dump)
+    made = await backup(database=database, store=store, password=PASSWORD, format=archive_format)
+    report = await diff(made.name, database=database, store=store, password=PASSWORD)
+    assert report.equal, report

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kleidia_backup import DirectorySettings, backup, restore, verify
+from kleidia_backup import DirectorySettings, backup, diff, restore, verify
 from kleidia_backup.pipeline.plan import plan_restore
 
 from ..dumps import count_rows, difference, dump
@@ -52,3 +52,16 @@ async def test_the_regression_database_comes_back(
     assert plan.blockers == ()
     await restore(archive.name, database=made.version.settings(target), store=store, password=PASSWORD)
     assert not difference(before, dump(target, any_column_order=True))
+
+
+async def test_nothing_is_different_right_after_a_backup(
+    regression: int, left_behind: GetLeftBehind, store: DirectorySettings
+) -> None:
+    """Between archives of both formats, and the database as it is."""
+    made = left_behind(regression)
+    database = made.version.settings(made.conninfo)
+    one = await backup(database=database, store=store, password=PASSWORD, format="v1")
+    two = await backup(database=database, store=store, password=PASSWORD, format="v2")
+    for name, other in ((one.name, None), (two.name, None), (one.name, two.name)):
+        report = await diff(name, other, database=database, store=store, password=PASSWORD)
+        assert report.equal, report
