@@ -30,18 +30,26 @@ class CopyToCsv:
     """The rows of one COPY as CSV in UTF-8, each ended by LF: ``header``, ``feed`` as often as needed, then ``finish``.
 
     NULL is empty and without quotes, an empty string ``""``. Rows may be cut anywhere; one that is not whole is held.
-    ``rows`` counts those that were written. Raises ``Unfit`` for a row that has another number of values than columns.
+    ``rows`` counts those that were written. ``before`` is the CSV of another COPY of the same table, whose columns
+    these rows get: one of a partition names them in its own order. Raises ``Unfit`` for other columns than those, and
+    for a row that has another number of values than columns.
     """
 
-    def __init__(self, statement: bytes) -> None:
-        self._columns = columns_of(statement)
+    def __init__(self, statement: bytes, before: CopyToCsv | None = None) -> None:
+        self.columns = columns_of(statement)
+        self._order: list[int] | None = None
+        if before is not None and before.columns != self.columns:
+            if sorted(before.columns) != sorted(self.columns):
+                raise Unfit("two COPY statements of one table with different columns")
+            at = {name: place for place, name in enumerate(self.columns)}
+            self._order, self.columns = [at[name] for name in before.columns], before.columns
         self._rest = bytearray()
         self.rows = 0
 
     def header(self) -> bytes:
         """The names of the columns."""
-        alone = len(self._columns) == 1
-        return b",".join(_quoted(name, alone=alone) for name in self._columns) + b"\n"
+        alone = len(self.columns) == 1
+        return b",".join(_quoted(name, alone=alone) for name in self.columns) + b"\n"
 
     def feed(self, data: bytes) -> bytes:
         """The rows that end in these bytes."""
@@ -69,8 +77,8 @@ class CopyToCsv:
         return (begin - at) % 2 == 1
 
     def _lines(self, block: bytes) -> Iterator[bytes]:
-        tabs = max(0, len(self._columns) - 1)
-        if self._columns and not _SPECIAL.search(block, 0, len(block) - 1):
+        tabs = max(0, len(self.columns) - 1)
+        if self.columns and self._order is None and not _SPECIAL.search(block, 0, len(block) - 1):
             lines = block.count(b"\n")
             # Each row is looked at: two of them may make up for each other.
             if all(line.count(b"\t") == tabs for line in block[:-1].split(b"\n")):
@@ -80,11 +88,13 @@ class CopyToCsv:
             raise Unfit("a row with another number of values than columns")
         for line in _rows(block):
             values = line.split(b"\t") if b"\\\t" not in line else _values(line)
-            if len(values) != tabs + 1 or (line and not self._columns):
+            if len(values) != tabs + 1 or (line and not self.columns):
                 raise Unfit("a row with another number of values than columns")
+            if self._order is not None:
+                values = [values[place] for place in self._order]
             self.rows += 1
             alone = len(values) == 1
-            yield (b",".join(_value(value, alone=alone) for value in values) if self._columns else b"") + b"\n"
+            yield (b",".join(_value(value, alone=alone) for value in values) if self.columns else b"") + b"\n"
 
 
 def _rows(block: bytes) -> Iterator[bytes]:

@@ -81,6 +81,7 @@ class _TableReader(SqlReader):
         self.rows = 0
         self._table = table
         self._csv: CopyToCsv | None = None
+        self._first: CopyToCsv | None = None  # of the first COPY: each partition that is copied to its root has one
         self._made: list[bytes] = []
 
     def take(self, text: Text) -> bytes:
@@ -94,13 +95,14 @@ class _TableReader(SqlReader):
         if isinstance(piece, Sql) and piece.first:
             statement = bare(piece.data)
             is_copy = statement[:4].lower() == b"copy"
-            self._csv = CopyToCsv(statement) if is_copy and copied(statement) == self._table else None
-            if self._csv:
+            self._csv = CopyToCsv(statement, self._first) if is_copy and copied(statement) == self._table else None
+            if self._csv and self._first is None:
+                self._first = self._csv
                 self._made.append(self._csv.header())
         elif isinstance(piece, Rows) and wanted and self._csv:
             if piece.last:
                 self._csv.finish()
-                self.rows, self._csv = self._csv.rows, None
+                self.rows, self._csv = self.rows + self._csv.rows, None
             else:
                 self._made.append(self._csv.feed(piece.data))
 

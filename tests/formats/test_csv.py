@@ -139,3 +139,17 @@ def test_as_the_server_writes_it(columns: int, database: str) -> None:
     made.finish()
     assert found == expected
     assert made.rows == 400
+
+
+def test_the_columns_of_another_copy_of_the_table() -> None:
+    """Their order is that of the first, whatever rows hold; other columns are no rows of the same table."""
+    first = CopyToCsv(b"COPY t (a, b, c) FROM stdin;")
+    same, other = (CopyToCsv(b"COPY t (" + names + b") FROM stdin;", first) for names in (b"a, b, c", b'c, "a", b'))
+    assert (same.header(), other.header()) == (b"a,b,c\n", b"a,b,c\n")
+    assert same.feed(b"1\t2\t3\n") == b"1,2,3\n"
+    assert other.feed(b"3\t1\t2\n\\N\tx\\\ty\t\n") == b'1,2,3\nx\ty,"",\n'
+    assert other.rows == 2
+    with pytest.raises(Unfit):
+        other.feed(b"1\t2\n")
+    with pytest.raises(Unfit):
+        CopyToCsv(b"COPY t (a, b, d) FROM stdin;", first)

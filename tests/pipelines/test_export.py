@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from kleidia_backup import DamagedArchive
+from kleidia_backup import DamagedArchive, backup
 from kleidia_backup.pipeline import export as exports
 from kleidia_backup.pipeline.export import ExportRequest, export_secrets, export_sql, export_table, read_secrets
+from kleidia_backup.pipeline.parts.request import Format
 from kleidia_backup.stages.errors import ConfigurationError, JobTimeout
 
 from .conftest import PASSWORD, System, leading_to
@@ -100,3 +101,21 @@ async def test_what_is_no_file_is_not_replaced(system: System, what: str, tmp_pa
     with pytest.raises(ConfigurationError, match="is no regular file"):
         await export_sql(ExportRequest(name=name, store=system.store, password=PASSWORD, file=file, overwrite=True))
     assert (file.lstat().st_ino, target.read_text()) == (before, "old")
+
+
+@pytest.mark.parametrize("archive_format", ["v1", "v2"])
+async def test_a_table_that_is_copied_by_parts(system: System, archive_format: Format, tmp_path: Path) -> None:
+    """Each partition by the hash of an enum's value has a COPY of its own, with columns in its own order."""
+    system.sql("CREATE TYPE state AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h')")
+    system.sql("CREATE TABLE states (state state, n int, note text) PARTITION BY HASH (state)")
+    system.sql("CREATE TABLE states_0 PARTITION OF states FOR VALUES WITH (MODULUS 2, REMAINDER 0)")
+    system.sql("CREATE TABLE states_1 (note text, state state, n int)")
+    system.sql("ALTER TABLE states ATTACH PARTITION states_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1)")
+    system.sql("INSERT INTO states SELECT s, n, 'a, b' FROM unnest(enum_range(NULL::state)) s, generate_series(1, 9) n")
+    made = await backup(database=system.postgres, store=system.store, password=PASSWORD, format=archive_format)
+    file = tmp_path / "states.csv"
+    request = ExportRequest(name=made.name, store=system.store, password=PASSWORD, file=file)
+    report = await export_table(request, "states")
+    lines = file.read_text().splitlines()
+    assert (report.rows, lines[0]) == (72, "state,n,note")
+    assert sorted(lines[1:]) == sorted(f'{state},{n},"a, b"' for state in "abcdefgh" for n in range(1, 10))
