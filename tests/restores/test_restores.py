@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from . import going_back, places, preserved, settings, silence, unresolvable
+from . import going_back, places, preserved, settings, silence, staying, unresolvable
 from .case import Case
 from .known import marks
 from .lab import Lab
@@ -23,6 +23,7 @@ _ROOMS = {
     "places": places.CASES,
     "settings": settings.CASES,
     "preserved": preserved.CASES,
+    "staying": staying.CASES,
 }
 
 _ALL = os.environ.get("KLEIDIA_TEST_ALL_CASES")

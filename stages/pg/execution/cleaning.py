@@ -53,6 +53,8 @@ _KINDS = {
 #: Kinds that go with a table.
 _PARTS = {"INDEX", "SEQUENCE"}
 _SYNTAX = "42601"
+#: The code of "cannot drop inherited constraint", among others.
+_INHERITED = "42P16"
 _LONGEST = 63
 
 
@@ -164,11 +166,18 @@ class Cleaning:
         if found.keeps:
             detail = "\n".join(found.keeps)
             raise StatementRefused(refused.statement, refused.code, refused.message, detail)
-        for text, statement, again in found.drops:
-            failed = self._wire.attempt(statement.encode())
-            if failed is not None and failed.code not in MISSING:
-                raise failed
-            self._dropped.append((text, again))  # what is missing by now went with another of them
+        # A constraint that a table declares and inherits as well can be dropped when its parent's is gone.
+        left = [statement for _, statement, _ in found.drops if statement]
+        while left and (inherited := [each for each in left if self._is_inherited(each)]) != left:
+            left = inherited
+        self._dropped += [(text, again) for text, _, again in found.drops]
+
+    def _is_inherited(self, statement: str) -> bool:
+        """Drop something; whether it stays, for it is inherited. Raises ``StatementRefused``."""
+        refused = self._wire.attempt(statement.encode())
+        if refused is not None and refused.code not in MISSING:
+            raise refused
+        return refused is not None and refused.code == _INHERITED  # what is missing by now went with another of them
 
     def _ask(self, ask: Callable[[Connection, SqlFacts, list[int]], T], statement: bytes) -> T:
         """Ask the catalog about what the archive names; ``statement`` is what it is asked for."""
@@ -181,14 +190,23 @@ class Cleaning:
 
     def warnings(self) -> list[str]:
         """Make again what can be of the tables that stay, when the archive is there; what was lost, as sentences."""
+        reasons = self._make_again()
         for text, again in self._dropped:
-            refused = self._wire.attempt(again.encode()) if again else None
-            if refused is not None or not again:
-                why = f" ({refused.reason()})" if refused is not None else ""
+            why = f" ({reasons[again]})" if again in reasons else ""
+            if why or not again:
                 self._warnings.append(
                     f"Dropped, since the archive does not know it and replaces what it needs: {text}{why}."
                 )
         return self._warnings
+
+    def _make_again(self) -> dict[str, str]:
+        """What could not be made again, and why. One may need another, as an heir's comment its parent's constraint."""
+        left = list(dict.fromkeys(again for _, again in self._dropped if again))
+        while True:
+            refused = {each: why for each in left if (why := self._wire.attempt(each.encode())) is not None}
+            if len(refused) == len(left):
+                return {each: why.reason() for each, why in refused.items()}
+            left = list(refused)
 
     def _oids(self, tables: Iterable[Table]) -> list[int]:
         question = b"SELECT pg_catalog.to_regclass($1)::oid::text"

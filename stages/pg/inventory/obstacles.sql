@@ -50,7 +50,8 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
     SELECT b.*, i.type, i.identity, a.object_names AS name, a.object_args AS args,
            pg_describe_object(b.classid, b.objid, 0) AS text,
            coalesce(c.relowner, p.proowner, t.typowner) AS owner, n.nspowner AS schema_owner, f.attgenerated,
-           u.conname AS key, u.conrelid::regclass AS key_of, pg_get_constraintdef(u.oid) AS key_definition,
+           u.conname AS key, u.conrelid::regclass AS key_of, k.conislocal AS local,
+           pg_get_constraintdef(u.oid) AS key_definition,
            CASE WHEN e.oid IS NOT NULL THEN pg_get_expr(e.adbin, e.adrelid)
                 WHEN b.classid = 'pg_constraint'::regclass THEN pg_get_constraintdef(b.objid) END AS definition,
            coalesce((SELECT ' depends on ' || pg_describe_object(d.refclassid, d.refobjid, 0)
@@ -69,14 +70,17 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
     LEFT JOIN pg_namespace n ON n.oid = coalesce(c.relnamespace, p.pronamespace, t.typnamespace)
     LEFT JOIN pg_constraint u ON b.classid = 'pg_class'::regclass AND u.conindid = b.objid
                               AND u.contype IN ('p', 'u', 'x')
+    LEFT JOIN pg_constraint k ON k.oid = CASE b.classid WHEN 'pg_constraint'::regclass THEN b.objid ELSE u.oid END
     LEFT JOIN pg_attrdef e ON b.classid = 'pg_attrdef'::regclass AND e.oid = b.objid
     LEFT JOIN pg_attribute f ON f.attrelid = e.adrelid AND f.attnum = e.adnum
     LEFT JOIN LATERAL (SELECT 'pg_rewrite'::regclass::oid AS classid, w.oid AS objid FROM pg_rewrite w
                        WHERE c.relkind IN ('v', 'm') AND w.ev_class = c.oid AND w.rulename = '_RETURN') q ON true
 ), judged AS (
     SELECT text || on_what AS text, CASE
+        -- Heirs have defaults of their own.
         WHEN type = 'default value' AND attgenerated = ''
-        THEN format('ALTER TABLE %%I.%%I ALTER COLUMN %%I SET DEFAULT %%s', name[1], name[2], name[3], definition)
+        THEN format('ALTER TABLE ONLY %%I.%%I ALTER COLUMN %%I SET DEFAULT %%s', name[1], name[2], name[3], definition)
+        WHEN NOT local THEN 'SELECT'  -- it comes with its parent's
         WHEN type = 'table constraint'
         THEN format('ALTER TABLE %%I.%%I ADD CONSTRAINT %%I %%s', name[1], name[2], name[3], definition)
         WHEN key IS NOT NULL THEN format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', key_of, key, key_definition)
@@ -87,7 +91,7 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
         -- No session may alter another's temporary table.
         WHEN (type IN ('default value', 'table constraint') OR key IS NOT NULL) AND name[1] ~ '^pg_temp_' THEN NULL
         WHEN type = 'default value' AND attgenerated = ''
-        THEN format('ALTER TABLE %%I.%%I ALTER COLUMN %%I DROP DEFAULT', name[1], name[2], name[3])
+        THEN format('ALTER TABLE ONLY %%I.%%I ALTER COLUMN %%I DROP DEFAULT', name[1], name[2], name[3])
         WHEN type = 'table constraint'
         THEN format('ALTER TABLE %%I.%%I DROP CONSTRAINT %%I CASCADE', name[1], name[2], name[3])
         WHEN key IS NOT NULL THEN format('ALTER TABLE %%s DROP CONSTRAINT %%I CASCADE', key_of, key)
