@@ -71,4 +71,79 @@ HEIRS = [
     ),
 ]
 
-CASES = HEIRS
+# What belongs to a constraint -----------------------------------------------------------------------------------------
+
+LATER = "CREATE TABLE later (id int NOT NULL, x text, CONSTRAINT lc CHECK (f(id) > 0)); INSERT INTO later VALUES (1);"
+EXCLUDED = (
+    "ALTER TABLE later ADD CONSTRAINT lx EXCLUDE USING btree (f(id) WITH =) WITH (fillfactor = 70);"
+    "ALTER TABLE later CLUSTER ON lx; ALTER INDEX lx ALTER COLUMN 1 SET STATISTICS 300;"
+    "COMMENT ON CONSTRAINT lx ON later IS 'why'; COMMENT ON INDEX lx IS 'it''s';"
+)
+
+
+def _class() -> str:
+    """An order for a type of the server that has none: keys of it need the archive's."""
+    made = [
+        f"CREATE FUNCTION x{n}(xid, xid) RETURNS {what} LANGUAGE sql IMMUTABLE AS"
+        f" 'SELECT {call}($1::text::int, $2::text::int)';"
+        for n, (what, call) in enumerate(
+            [("int", "btint4cmp"), *(("bool", f"int4{each}") for each in ("lt", "le", "eq", "ge", "gt"))]
+        )
+    ]
+    names = ["", "<", "<=", "=~", ">=", ">"]
+    made += [
+        f"CREATE OPERATOR {name} (function = x{n}, leftarg = xid, rightarg = xid{', commutator = =~' * (n == 3)});"
+        for n, name in enumerate(names)
+        if name
+    ]
+    parts = ", ".join(f"OPERATOR {n} {name}" for n, name in enumerate(names) if name)
+    return (
+        "".join(made)
+        + f"CREATE OPERATOR CLASS cl DEFAULT FOR TYPE xid USING btree AS {parts}, FUNCTION 1 x0(xid, xid);"
+    )
+
+
+CLASS = _class()
+DETAILS = [
+    stays("comment of a check", LATER + "COMMENT ON CONSTRAINT lc ON later IS 'it''s why';", thorough=False),
+    stays(
+        "comment of a check that is not valid",
+        LATER
+        + "ALTER TABLE later ADD CONSTRAINT ln CHECK (f(id) > 5) NOT VALID; COMMENT ON CONSTRAINT ln ON later IS 'n';",
+    ),
+    stays(
+        "comments of checks that heirs inherit",
+        f"CREATE TABLE later (id int, {CHECKED}); CREATE TABLE a_later ({CHECKED}) INHERITS (later);"
+        "COMMENT ON CONSTRAINT lc ON later IS 'parent'; COMMENT ON CONSTRAINT lc ON a_later IS 'heir';",
+    ),
+    stays(
+        "comment of a domain's check",
+        'CREATE DOMAIN "L d" AS int CONSTRAINT lc CHECK (f(value) > 0);'
+        'COMMENT ON CONSTRAINT lc ON DOMAIN "L d" IS \'why\'; CREATE TABLE later (a "L d");',
+    ),
+    stays("index of an exclusion constraint, its comments and settings", LATER + EXCLUDED, thorough=False),
+    stays(
+        "exclusion constraint of an archived operator",
+        "CREATE TABLE later (a xid, CONSTRAINT lx EXCLUDE USING btree (a WITH =~) WHERE (a IS NOT NULL) DEFERRABLE);"
+        "COMMENT ON CONSTRAINT lx ON later IS 'why';",
+        before=CLASS,
+    ),
+    stays(
+        "keys of an archived operator class",
+        "CREATE TABLE later (a xid NOT NULL, b xid PRIMARY KEY WITH (fillfactor = 70),"
+        "CONSTRAINT lu UNIQUE (a) WITH (fillfactor = 80, deduplicate_items = off), c xid,"
+        "CONSTRAINT ld UNIQUE (c) INCLUDE (a) WITH (fillfactor = 80) DEFERRABLE INITIALLY DEFERRED);"
+        "ALTER TABLE later REPLICA IDENTITY USING INDEX lu, CLUSTER ON later_pkey;"
+        "COMMENT ON INDEX lu IS 'l'; COMMENT ON CONSTRAINT later_pkey ON later IS 'p'; INSERT INTO later VALUES ('1', '2');",
+        before=CLASS,
+    ),
+    stays(
+        "keys of a partitioned table",
+        "CREATE TABLE later (id int, a xid, CONSTRAINT lu UNIQUE (id, a) WITH (fillfactor = 80)) PARTITION BY LIST (id);"
+        "CREATE TABLE a_later PARTITION OF later DEFAULT;"
+        "ALTER INDEX a_later_id_a_key SET (fillfactor = 60); COMMENT ON INDEX a_later_id_a_key IS 'a';",
+        before=CLASS,
+    ),
+]
+
+CASES = [*HEIRS, *DETAILS]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 #: What the archive does not know and what depends on what it replaces. Rows of (what, text, statement, again):
 #: ``drop`` can be dropped by ``statement``, since it has no rows of its own, and a part of a table that stays is made
-#: again by ``again``. ``keep`` has rows, or belongs to another role.
+#: again by ``again``; what that lacks, as comments, follows as rows without a ``statement``. ``keep`` has rows, or
+#: belongs to another role.
 #: It follows the catalog's dependencies as DROP … CASCADE would. Foreign keys are no obstacle: a restore drops all of
 #: them and makes them again; nor are preserved tables and the views on them.
 OBSTACLES = script(__file__, "obstacles", named=NAMED)

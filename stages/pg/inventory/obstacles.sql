@@ -50,8 +50,11 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
     SELECT b.*, i.type, i.identity, a.object_names AS name, a.object_args AS args,
            pg_describe_object(b.classid, b.objid, 0) AS text,
            coalesce(c.relowner, p.proowner, t.typowner) AS owner, n.nspowner AS schema_owner, f.attgenerated,
-           u.conname AS key, u.conrelid::regclass AS key_of, k.conislocal AS local,
-           pg_get_constraintdef(u.oid) AS key_definition,
+           u.conname AS key, u.conrelid::regclass AS key_of, k.oid AS made, k.conislocal AS local,
+           CASE WHEN u.contype = 'x' THEN pg_get_constraintdef(u.oid) ELSE regexp_replace(pg_get_constraintdef(u.oid),
+                '( DEFERRABLE)?( INITIALLY DEFERRED)?$', coalesce(' WITH (' || (
+                    SELECT string_agg(format('%%I = %%L', option_name, option_value), ', ')
+                    FROM pg_options_to_table(c.reloptions)) || ')', '') || E'\\&') END AS key_definition,
            CASE WHEN e.oid IS NOT NULL THEN pg_get_expr(e.adbin, e.adrelid)
                 WHEN b.classid = 'pg_constraint'::regclass THEN pg_get_constraintdef(b.objid) END AS definition,
            coalesce((SELECT ' depends on ' || pg_describe_object(d.refclassid, d.refobjid, 0)
@@ -76,7 +79,7 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
     LEFT JOIN LATERAL (SELECT 'pg_rewrite'::regclass::oid AS classid, w.oid AS objid FROM pg_rewrite w
                        WHERE c.relkind IN ('v', 'm') AND w.ev_class = c.oid AND w.rulename = '_RETURN') q ON true
 ), judged AS (
-    SELECT text || on_what AS text, CASE
+    SELECT text || on_what AS text, made, CASE
         -- Heirs have defaults of their own.
         WHEN type = 'default value' AND attgenerated = ''
         THEN format('ALTER TABLE ONLY %%I.%%I ALTER COLUMN %%I SET DEFAULT %%s', name[1], name[2], name[3], definition)
@@ -116,6 +119,45 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
     )) AND NOT (type = 'type' AND EXISTS (
         SELECT FROM pg_type t LEFT JOIN pg_class y ON y.oid = t.typrelid
         WHERE t.oid = objid AND (y.relkind <> 'c' OR EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid))))
+), again AS (  -- what a constraint that is made again does not bring with it
+    SELECT DISTINCT k.oid, k.conname, k.contype, k.conindid,
+           coalesce('DOMAIN ' || nullif(k.contypid, 0)::regtype, k.conrelid::regclass::text) AS owner
+    FROM judged JOIN pg_constraint k ON k.oid = made WHERE again <> '' AND statement <> ''
+), key AS (
+    SELECT again.owner, x.oid, x.relname, x.reltablespace, x.relispartition, x.reloptions, i.indisclustered,
+           i.indisreplident, x.oid::regclass AS name
+    FROM again JOIN pg_class x ON x.oid = again.conindid JOIN pg_index i ON i.indexrelid = x.oid
+    WHERE contype IN ('p', 'u', 'x')
+), detail(text, again) AS (
+    SELECT format('comment of constraint %%I on %%s', conname, owner),
+           format('COMMENT ON CONSTRAINT %%I ON %%s IS %%L', conname, owner, description)
+    FROM again JOIN pg_description d ON d.classoid = 'pg_constraint'::regclass AND d.objoid = again.oid
+    UNION ALL
+    SELECT format('comment of index %%s', name), format('COMMENT ON INDEX %%s IS %%L', name, description)
+    FROM key JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = key.oid AND d.objsubid = 0
+    UNION ALL
+    SELECT format('order of %%s by index %%s', owner, name), format('ALTER TABLE %%s CLUSTER ON %%I', owner, relname)
+    FROM key WHERE indisclustered
+    UNION ALL
+    SELECT format('replica identity of %%s by index %%s', owner, name),
+           format('ALTER TABLE %%s REPLICA IDENTITY USING INDEX %%I', owner, relname)
+    FROM key WHERE indisreplident
+    UNION ALL
+    SELECT format('tablespace of index %%s', name), format('ALTER INDEX %%s SET TABLESPACE %%I', name, spcname)
+    FROM key JOIN pg_tablespace s ON s.oid = reltablespace
+    UNION ALL
+    SELECT format('setting %%s of index %%s', option_name, name),
+           format('ALTER INDEX %%s SET (%%I = %%L)', name, option_name, option_value)
+    FROM key, pg_options_to_table(reloptions) WHERE relispartition
+    UNION ALL
+    SELECT format('statistics of index %%s', name),
+           format('ALTER INDEX %%s ALTER COLUMN %%s SET STATISTICS %%s', name, attnum, attstattarget)
+    FROM key JOIN pg_attribute a ON a.attrelid = key.oid AND attstattarget >= 0
+    UNION ALL
+    SELECT format('index %%s depends on the extension %%I', name, extname),
+           format('ALTER INDEX %%s DEPENDS ON EXTENSION %%I', name, extname)
+    FROM key JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = key.oid AND d.deptype = 'x'
+    JOIN pg_extension e ON e.oid = d.refobjid
 ), held AS (
     SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) || ' depends on '
         || pg_describe_object(d.refclassid, d.refobjid, 0) AS text
@@ -124,6 +166,7 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
     AND (d.classid, d.objid) NOT IN (SELECT classid, objid FROM closure)
 )
 SELECT 'drop', text, statement, again FROM judged WHERE statement IS NOT NULL
+UNION ALL SELECT 'drop', text, '', again FROM detail
 UNION ALL SELECT 'keep', text, '', '' FROM judged WHERE statement IS NULL
 UNION ALL SELECT 'keep', text, '', '' FROM held
 ORDER BY 1, 2
