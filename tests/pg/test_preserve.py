@@ -26,7 +26,7 @@ JOBS = "CREATE TABLE backup_jobs (id serial PRIMARY KEY, what text, triggered_by
 def kept(db: Any, table: str, columns: str = "t") -> dict[str, Any]:
     """Everything that must be as before: rows, the whole definition as pg_dump writes it, values of sequences."""
     sequences = db.query(
-        "SELECT s.oid::regclass FROM pg_class s JOIN pg_depend d ON d.objid = s.oid"
+        "SELECT s.oid::regclass::text FROM pg_class s JOIN pg_depend d ON d.objid = s.oid"
         f" AND d.classid = 'pg_class'::regclass WHERE s.relkind = 'S' AND d.refobjid = '{table}'::regclass ORDER BY 1"
     )
     return {

@@ -47,6 +47,21 @@ PARTS = {
         "ALTER INDEX jobs_what DEPENDS ON EXTENSION pg_trgm",
         "ALTER TRIGGER touch ON backup_jobs DEPENDS ON EXTENSION pg_trgm",
     ),
+    "settings of keys": (
+        "ALTER INDEX backup_jobs_pkey SET (fillfactor = 70)",
+        "ALTER TABLE backup_jobs ADD CONSTRAINT jobs_size UNIQUE (size, what) INCLUDE (id)"
+        " WITH (fillfactor = 71, deduplicate_items = off) DEFERRABLE INITIALLY DEFERRED",
+        "ALTER TABLE backup_jobs ADD EXCLUDE USING btree (id WITH =) WITH (fillfactor = 72) WHERE (id > 1) DEFERRABLE",
+    ),
+    "unlogged sequences": (
+        "ALTER TABLE backup_jobs ADD g int GENERATED ALWAYS AS IDENTITY",
+        "ALTER SEQUENCE backup_jobs_g_seq SET UNLOGGED",
+        "ALTER SEQUENCE backup_jobs_id_seq SET UNLOGGED",
+    ),
+    "a logged sequence of an unlogged table": (
+        "ALTER TABLE backup_jobs SET UNLOGGED",
+        "ALTER SEQUENCE backup_jobs_id_seq SET LOGGED",
+    ),
     "a row type": ("CREATE TYPE job AS (id int, what text, size int)", "ALTER TABLE backup_jobs OF job"),
 }
 TABLE = (
@@ -135,6 +150,62 @@ async def test_a_partition_keeps_its_own(db: Any) -> None:
     before = [kept(db, name) for name in ("backup_jobs", "p1", "p2")]
     session = await db.restore(chunks)
     after = [kept(db, name) for name in ("backup_jobs", "p1", "p2")]
+    assert [each["rows"] for each in after] == [each["rows"] for each in before]
+    assert [ordered(each["text"]) for each in after] == [ordered(each["text"]) for each in before]
+    assert session.report.warnings == []
+
+
+PARTITIONED = (
+    "CREATE TABLE backup_jobs (id int NOT NULL, what text) PARTITION BY RANGE (id)",
+    "CREATE TABLE p1 PARTITION OF backup_jobs FOR VALUES FROM (0) TO (10)",
+    "CREATE TABLE p2 PARTITION OF backup_jobs FOR VALUES FROM (10) TO (20) PARTITION BY LIST (what)",
+    "CREATE TABLE p2a PARTITION OF p2 DEFAULT",
+    "INSERT INTO backup_jobs VALUES (1, 'a'), (11, 'b')",
+)
+INDEXES = {
+    "of the table alone": ("CREATE INDEX by_what ON ONLY backup_jobs (what)", "COMMENT ON INDEX by_what IS 'i'"),
+    "of some partitions": (
+        "CREATE INDEX by_what ON ONLY backup_jobs (what)",
+        "CREATE INDEX mine ON p2 (what) WITH (fillfactor = 44)",
+        "ALTER INDEX by_what ATTACH PARTITION mine",
+        "COMMENT ON INDEX mine IS 'i'",
+    ),
+    "of some partitions of a partition": (
+        "CREATE INDEX by_what ON ONLY backup_jobs (what)",
+        "CREATE INDEX mine ON ONLY p2 (what)",
+        "ALTER INDEX by_what ATTACH PARTITION mine",
+    ),
+    "a key of the table alone": (
+        "ALTER TABLE ONLY backup_jobs ADD CONSTRAINT k UNIQUE (id, what) WITH (fillfactor = 44)",
+        "ALTER TABLE p1 ADD CONSTRAINT k1 UNIQUE (id, what) WITH (fillfactor = 55)",
+        "ALTER INDEX k ATTACH PARTITION k1",
+        "COMMENT ON CONSTRAINT k1 ON p1 IS 'k'",
+    ),
+    "a primary key of the table alone": ("ALTER TABLE ONLY backup_jobs ADD CONSTRAINT k PRIMARY KEY (id)",),
+    "with names and settings of their own": (
+        "CREATE INDEX by_what ON backup_jobs (what) WITH (fillfactor = 44)",
+        'ALTER INDEX p1_what_idx RENAME TO "1\'st"',
+        'ALTER INDEX "1\'st" SET (fillfactor = 55)',
+        "ALTER INDEX p2a_what_idx RENAME TO second",
+        "ALTER TABLE backup_jobs ADD CONSTRAINT k UNIQUE (id, what)",
+        "ALTER INDEX p1_id_what_key RENAME TO k1",
+        "COMMENT ON CONSTRAINT k1 ON p1 IS 'k'",
+        "COMMENT ON INDEX second IS 'i'",
+    ),
+}
+
+
+@pytest.mark.parametrize("indexes", INDEXES.values(), ids=INDEXES)
+@pytest.mark.parametrize("archive", ["has them", "has them not", "has no such table"])
+async def test_indexes_of_partitions(db: Any, indexes: tuple[str, ...], archive: str) -> None:
+    """They are of the table alone, or of some partitions, or have names and settings of their own, as before."""
+    db.execute(*PARTITIONED, *(indexes if archive == "has them" else ()))
+    without = [f"--exclude-table={name}" for name in ("backup_jobs", "p1", "p2", "p2a")]
+    chunks = foreign_dump(db, *without) if archive == "has no such table" else await db.dump()
+    db.execute(*(() if archive == "has them" else indexes))
+    before = [kept(db, name) for name in ("backup_jobs", "p1", "p2", "p2a")]
+    session = await db.restore(chunks)
+    after = [kept(db, name) for name in ("backup_jobs", "p1", "p2", "p2a")]
     assert [each["rows"] for each in after] == [each["rows"] for each in before]
     assert [ordered(each["text"]) for each in after] == [ordered(each["text"]) for each in before]
     assert session.report.warnings == []

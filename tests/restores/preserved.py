@@ -371,4 +371,35 @@ CASES = [
         foreseen=False,  # it would mean to check every row
         thorough=True,
     ),
+    changed(
+        "its key was dropped, and its column may be null",
+        "CREATE TABLE backup_jobs (id int CONSTRAINT k PRIMARY KEY, s text);",
+        "ALTER TABLE backup_jobs DROP CONSTRAINT k, ALTER id DROP NOT NULL;",
+        rows="INSERT INTO backup_jobs VALUES (NULL, 'canary');",
+    ),
+    changed(
+        "its key was dropped, and its column may not be null",
+        "CREATE TABLE backup_jobs (id int CONSTRAINT k PRIMARY KEY, s text);",
+        "ALTER TABLE backup_jobs DROP CONSTRAINT k;",
+        rows="INSERT INTO backup_jobs VALUES (1, 'canary');",
+        thorough=True,
+    ),
+    *[
+        changed(
+            f"statistics with a target and an owner, {name}",
+            before,
+            f"{make} CREATE STATISTICS st ON id, s FROM backup_jobs; ALTER STATISTICS st SET STATISTICS 9;"
+            "ALTER STATISTICS st OWNER TO pg_monitor; COMMENT ON STATISTICS st IS 'st';",
+            thorough=bool(before),
+        )
+        for name, before, make in [
+            ("of a table that came later", "", "CREATE TABLE backup_jobs (id int, s text);"),
+            ("that came later", "CREATE TABLE backup_jobs (id int, s text);", ""),
+            (
+                "that were others",
+                "CREATE TABLE backup_jobs (id int, s text); CREATE STATISTICS st ON id, s FROM backup_jobs;",
+                "DROP STATISTICS st;",
+            ),
+        ]
+    ],
 ]

@@ -5,7 +5,7 @@ WITH relation AS NOT MATERIALIZED (
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm')
 ), col AS NOT MATERIALIZED (
-    SELECT a.*, r.id, r.rel, r.relkind, r.word, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, t.typstorage,
+    SELECT a.*, r.id, r.rel, r.relkind, r.relpersistence, r.word, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type, t.typstorage,
            CASE WHEN a.attcollation <> t.typcollation
                 THEN (SELECT format(' COLLATE %I.%I', n.nspname, l.collname) FROM pg_catalog.pg_collation l
                       JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation)
@@ -20,7 +20,8 @@ WITH relation AS NOT MATERIALIZED (
                        CASE attgenerated WHEN 's' THEN 'STORED' ELSE 'VIRTUAL' END) END) AS definition
     FROM col
 ), seq AS NOT MATERIALIZED (
-    SELECT c.id, c.rel, c.attname, c.attidentity, s.oid AS seq_id, s.relowner, s.relacl,
+    SELECT c.id, c.rel, c.attname, c.attidentity, s.oid AS seq_id, s.relowner, s.relacl, s.relpersistence,
+           c.relpersistence AS persistence_of_table,
            format('%I.%I', n.nspname, s.relname) AS seq, q.seqtypid,
            format('INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s%s', q.seqincrement, q.seqmin,
                   q.seqmax, q.seqstart, q.seqcache, CASE WHEN q.seqcycle THEN ' CYCLE' ELSE ' NO CYCLE' END) AS options
@@ -39,9 +40,15 @@ WITH relation AS NOT MATERIALIZED (
            pg_catalog.aclexplode(coalesce(s.relacl, pg_catalog.acldefault('s', s.relowner))) a
 ), index AS NOT MATERIALIZED (
     SELECT r.id, r.rel, x.oid AS index, x.relname, format('%I.%I', n.nspname, x.relname) AS name, x.relispartition,
-           x.reltablespace, i.indisvalid, i.indisclustered
+           x.relkind, x.reltablespace, x.reloptions, i.indisvalid, i.indisclustered,
+           h.inhparent::regclass AS part_of, NOT coalesce(p.indisvalid, false) AS own  -- not made with its parent
     FROM relation r JOIN pg_catalog.pg_index i ON i.indrelid = r.id JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = x.relnamespace
+    LEFT JOIN pg_catalog.pg_inherits h ON h.inhrelid = x.oid LEFT JOIN pg_catalog.pg_index p ON p.indexrelid = h.inhparent
+), statistic AS NOT MATERIALIZED (
+    SELECT r.id, s.*, format('%I.%I', n.nspname, stxname) AS name
+    FROM relation r JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = r.id
+    JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
 ), thing(id, class, object, sub, name) AS NOT MATERIALIZED (  -- what may have a comment, a label or an extension
     SELECT id, 'pg_catalog.pg_class'::regclass, id, 0, word || ' ' || rel FROM relation
     UNION ALL SELECT id, 'pg_catalog.pg_class'::regclass, id, attnum, format('COLUMN %s.%I', rel, attname) FROM col
@@ -55,14 +62,17 @@ WITH relation AS NOT MATERIALIZED (
     FROM relation r JOIN pg_catalog.pg_rewrite w ON w.ev_class = r.id AND rulename <> '_RETURN'
     UNION ALL SELECT r.id, 'pg_catalog.pg_policy'::regclass, p.oid, 0, format('POLICY %I ON %s', polname, rel)
     FROM relation r JOIN pg_catalog.pg_policy p ON p.polrelid = r.id
-    UNION ALL SELECT r.id, 'pg_catalog.pg_statistic_ext'::regclass, s.oid, 0,
-                     format('STATISTICS %I.%I', n.nspname, stxname)
-    FROM relation r JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = r.id
-    JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
+    UNION ALL SELECT id, 'pg_catalog.pg_statistic_ext'::regclass, oid, 0, 'STATISTICS ' || name FROM statistic
 ), setting(id, rank, kind, name, make, unmake) AS NOT MATERIALIZED (
     SELECT id, 46, 'persistence', '', format('ALTER TABLE %s SET UNLOGGED', rel),
            format('ALTER TABLE %s SET LOGGED', rel)
     FROM relation WHERE relkind = 'r' AND relpersistence = 'u'
+    UNION ALL
+    SELECT id, 47, 'persistence', seq, format('ALTER SEQUENCE %s SET %s', seq, CASE relpersistence WHEN 'u' THEN
+           'UNLOGGED' ELSE 'LOGGED' END), format('ALTER SEQUENCE %s SET %s', seq, CASE relpersistence WHEN 'u' THEN
+           'LOGGED' ELSE 'UNLOGGED' END)
+    -- From version 15 on it is a sequence's own, and changes with its table's.
+    FROM seq WHERE relpersistence <> persistence_of_table AND current_setting('server_version_num')::int >= 150000
     UNION ALL
     SELECT r.id, 37, 'access method', '', format('ALTER %s %s SET ACCESS METHOD %I', word, rel, amname), ''
     FROM relation r JOIN pg_catalog.pg_am m ON m.oid = r.relam WHERE amname <> 'heap'
@@ -101,6 +111,18 @@ WITH relation AS NOT MATERIALIZED (
     SELECT i.id, 66, 'index setting', i.name, format('ALTER INDEX %s ALTER COLUMN %s SET STATISTICS %s', i.name, attnum,
            attstattarget), format('ALTER INDEX %s ALTER COLUMN %s SET STATISTICS -1', i.name, attnum)
     FROM index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.index AND attstattarget >= 0
+    UNION ALL
+    SELECT id, 66, 'index setting', name, format('ALTER INDEX %s SET (%I = %L)', name, option_name, option_value),
+           format('ALTER INDEX %s RESET (%I)', name, option_name)
+    FROM index, pg_catalog.pg_options_to_table(reloptions) WHERE relkind = 'i' AND NOT own
+    UNION ALL
+    SELECT id, 67.1, 'owner', name, format('ALTER STATISTICS %s OWNER TO %I', name,
+           pg_catalog.pg_get_userbyid(stxowner)), ''
+    FROM statistic
+    UNION ALL
+    SELECT id, 67.2, 'statistics setting', name, format('ALTER STATISTICS %s SET STATISTICS %s', name, stxstattarget),
+           format('ALTER STATISTICS %s SET STATISTICS -1', name)
+    FROM statistic WHERE stxstattarget >= 0
     UNION ALL
     SELECT id, 66, 'cluster', '', format('ALTER TABLE %s CLUSTER ON %I', rel, relname),
            format('ALTER TABLE %s SET WITHOUT CLUSTER', rel)
@@ -167,8 +189,7 @@ WITH relation AS NOT MATERIALIZED (
             WHERE k.conrelid = id AND contype = 'n' AND conkey = ARRAY[attnum] AND conislocal AND coninhcount = 0),
            format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', rel, attname)),
            format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', rel, attname)
-    FROM col WHERE attnotnull AND relkind IN ('r', 'p') AND (attidentity <> '' OR NOT EXISTS (
-        SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = id AND k.contype = 'p' AND attnum = ANY (k.conkey)))
+    FROM col WHERE attnotnull AND relkind IN ('r', 'p')
     UNION ALL
     SELECT id, 45, 'identity', attname, format('ALTER TABLE %s ALTER COLUMN %I ADD GENERATED %s AS IDENTITY'
            ' (SEQUENCE NAME %s %s)', rel, attname, CASE attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, seq,
@@ -180,15 +201,39 @@ WITH relation AS NOT MATERIALIZED (
            format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', rel, attname)
     FROM col WHERE expression IS NOT NULL AND attgenerated = ''
     UNION ALL
-    SELECT id, 60, 'constraint', conname, format('ALTER TABLE %s ADD CONSTRAINT %I %s', rel, conname,
-           pg_catalog.pg_get_constraintdef(k.oid)), format('ALTER TABLE %s DROP CONSTRAINT %I', rel, conname)
-    FROM relation JOIN pg_catalog.pg_constraint k ON k.conrelid = id WHERE contype IN ('p', 'u', 'x', 'c')
-    AND (NOT relispartition OR conislocal)
+    SELECT r.id, 60, 'constraint', conname, format('ALTER TABLE %s%s ADD CONSTRAINT %I %s',
+           CASE WHEN i.indisvalid OR i.indisvalid IS NULL THEN '' ELSE 'ONLY ' END, r.rel, conname,
+           -- The server leaves out the storage parameters of a key.
+           CASE WHEN contype IN ('p', 'u') THEN regexp_replace(definition, '( DEFERRABLE)?( INITIALLY DEFERRED)?$',
+                coalesce(' WITH (' || (SELECT string_agg(format('%I = %L', option_name, option_value), ', ')
+                                       FROM pg_catalog.pg_options_to_table(i.reloptions)) || ')', '') || E'\\&')
+           ELSE definition END), format('ALTER TABLE %s DROP CONSTRAINT %I', r.rel, conname)
+    FROM relation r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.id LEFT JOIN index i ON i.index = k.conindid,
+    LATERAL (SELECT pg_catalog.pg_get_constraintdef(k.oid) AS definition) d
+    WHERE contype IN ('p', 'u', 'x', 'c') AND (NOT r.relispartition OR conislocal OR i.own)
     UNION ALL
-    SELECT id, 65, 'index', relname, replace(pg_catalog.pg_get_indexdef(index), ' ON ONLY ', ' ON '),
-           'DROP INDEX ' || name
-    FROM index WHERE indisvalid AND NOT relispartition AND NOT EXISTS (
+    -- Of a partitioned table alone, as long as not all of its partitions have one.
+    SELECT id, 65, 'index', relname, CASE WHEN indisvalid THEN replace(definition, ' ON ONLY ', ' ON ')
+           ELSE definition END, 'DROP INDEX ' || name
+    FROM index, LATERAL (SELECT pg_catalog.pg_get_indexdef(index) AS definition) d
+    WHERE (indisvalid OR relkind = 'I') AND own AND NOT EXISTS (
         SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = index AND k.contype IN ('p', 'u', 'x'))
+    UNION ALL
+    SELECT id, 65.5, 'index', relname, format('ALTER INDEX %s ATTACH PARTITION %s', part_of, name), ''
+    FROM index WHERE part_of IS NOT NULL AND own
+    UNION ALL
+    -- What is made with the index of a partitioned table got a name of the server's.
+    SELECT id, 65.6, 'name of index', relname, format('DO %L', format($make$
+           DECLARE made text;
+           BEGIN
+               SELECT x.oid::regclass INTO made FROM pg_catalog.pg_inherits h
+               JOIN pg_catalog.pg_index i ON i.indexrelid = h.inhrelid JOIN pg_catalog.pg_class x ON x.oid = h.inhrelid
+               WHERE h.inhparent = %L::regclass AND i.indrelid = %L::regclass AND x.relname <> %L;
+               IF FOUND THEN
+                   EXECUTE pg_catalog.format('ALTER INDEX %%s RENAME TO %%I', made, %L);
+               END IF;
+           END $make$, part_of, rel, relname, relname)), ''
+    FROM index WHERE part_of IS NOT NULL AND NOT own
     UNION ALL
     SELECT id, 66, 'replica identity', '', format('ALTER TABLE %s REPLICA IDENTITY %s', rel, CASE relreplident
            WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' ELSE (SELECT format('USING INDEX %I', x.relname)
@@ -196,10 +241,8 @@ WITH relation AS NOT MATERIALIZED (
            WHERE i.indrelid = id AND i.indisreplident) END), format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', rel)
     FROM relation WHERE relkind IN ('r', 'p') AND relreplident <> 'd'
     UNION ALL
-    SELECT id, 67, 'statistics', s.stxname, pg_catalog.pg_get_statisticsobjdef(s.oid),
-           format('DROP STATISTICS %I.%I', n.nspname, s.stxname)
-    FROM relation JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = id
-    JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace
+    SELECT id, 67, 'statistics', stxname, pg_catalog.pg_get_statisticsobjdef(oid), 'DROP STATISTICS ' || name
+    FROM statistic
     UNION ALL
     SELECT h.id, 68, 'inheritance', p.rel, format('ALTER TABLE %s INHERIT %s', h.rel, p.rel),
            format('ALTER TABLE %s NO INHERIT %s', h.rel, p.rel)
