@@ -146,4 +146,60 @@ DETAILS = [
     ),
 ]
 
-CASES = [*HEIRS, *DETAILS]
+# Rows that a later table had of an archived one -----------------------------------------------------------------------
+
+
+def parted(name: str, before: str, then: str, *warns: str, left: str = "DROP TABLE big", thorough: bool = True) -> Case:
+    """The archived table is by itself again; that the later one lacks its rows is told, and how it gets them back."""
+    return Case(name, before, then, warns=("public.big", *warns), left=left, thorough=thorough)
+
+
+ONE = "CREATE TABLE t (id int, x text); INSERT INTO t VALUES (1, 'canary');"
+ROOT = "CREATE TABLE t (id int, x text) PARTITION BY LIST (x); CREATE TABLE t1 PARTITION OF t DEFAULT; INSERT INTO t VALUES (1);"
+BIG = "CREATE TABLE big (id int, x text) PARTITION BY RANGE (id);"
+PARTED = [
+    parted(
+        "archived table became a partition of a later one",
+        ONE,
+        f"{BIG} ALTER TABLE big ATTACH PARTITION t FOR VALUES FROM (0) TO (10);",
+        "ALTER TABLE ONLY public.big ATTACH PARTITION public.t FOR VALUES FROM (0) TO (10)",
+        thorough=False,
+    ),
+    parted(
+        "archived table became an heir of a later one",
+        ONE,
+        "CREATE TABLE big (id int); ALTER TABLE t INHERIT big;",
+        "ALTER TABLE public.t INHERIT public.big",
+        thorough=False,
+    ),
+    parted(
+        "archived partitioned table became a partition of a later one",
+        ROOT,
+        f"{BIG} ALTER TABLE big ATTACH PARTITION t FOR VALUES FROM (0) TO (10);",
+        "ATTACH PARTITION public.t ",
+    ),
+    parted(
+        "archived partition became one of a later table",
+        ROOT,
+        f"{BIG} ALTER TABLE t DETACH PARTITION t1; ALTER TABLE big ATTACH PARTITION t1 FOR VALUES FROM (0) TO (10);",
+        "ATTACH PARTITION public.t1 ",
+    ),
+    parted(
+        "archived table became a partition, a key refers to the later one",
+        ONE.replace("id int", "id int NOT NULL"),
+        "CREATE TABLE big (id int PRIMARY KEY, x text) PARTITION BY RANGE (id);"
+        "ALTER TABLE big ATTACH PARTITION t FOR VALUES FROM (0) TO (10);"
+        "CREATE TABLE c (b int CONSTRAINT k REFERENCES big); INSERT INTO c VALUES (1);",
+        left="DROP TABLE c, big",
+    ),
+    Case(
+        "a partition that came later goes with its table, and its partitions do",
+        ROOT.replace("DEFAULT;", "FOR VALUES IN (NULL);"),
+        "CREATE TABLE mid PARTITION OF t FOR VALUES IN ('a') PARTITION BY RANGE (id);"
+        "CREATE TABLE leaf PARTITION OF mid DEFAULT;",
+        restored=("public.mid", "public.leaf"),
+        thorough=True,
+    ),
+]
+
+CASES = [*HEIRS, *DETAILS, *PARTED]
