@@ -1176,12 +1176,41 @@ OTHERS = [
         "COMMENT ON TABLE t IS 'canary'; COMMENT ON COLUMN t.x IS 'canary';",
         grants_changed="REVOKE ALL ON t FROM pg_monitor; GRANT UPDATE (x) ON t TO PUBLIC",
         default_privileges_changed="ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM pg_monitor",
+        default_privileges_added=(  # they are of no object that is replaced
+            "ALTER DEFAULT PRIVILEGES GRANT UPDATE ON TABLES TO PUBLIC; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT"
+            " USAGE ON TYPES TO pg_monitor",
+            has(
+                2,
+                "SELECT FROM pg_default_acl WHERE defaclacl::text ~ CASE defaclobjtype WHEN 'r' THEN '[{,]=w/' ELSE 'pg_monitor=U/' END",
+            )
+            + "ALTER DEFAULT PRIVILEGES REVOKE UPDATE ON TABLES FROM PUBLIC; ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE"
+            " USAGE ON TYPES FROM pg_monitor",
+        ),
         owner_changed="ALTER TABLE t OWNER TO pg_database_owner",
         comments_changed="COMMENT ON TABLE t IS NULL; COMMENT ON COLUMN t.x IS 'x'",
         rights_on_public_changed=(  # pg_dump does not write what is as initdb made it
             "REVOKE ALL ON SCHEMA public FROM PUBLIC",
             "GRANT USAGE ON SCHEMA public TO PUBLIC",
         ),
+    ),
+    back(
+        "default privileges in an archived schema added",
+        "CREATE SCHEMA app;",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO PUBLIC",
+    ),
+    back(
+        "default privileges in an archived schema changed",
+        "CREATE SCHEMA app; ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO pg_monitor;",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT INSERT, UPDATE ON TABLES TO PUBLIC;"
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA app REVOKE SELECT ON TABLES FROM pg_monitor",
+        thorough=True,
+    ),
+    back(
+        "default privileges in a later schema",
+        "CREATE SCHEMA app;",
+        "CREATE SCHEMA later; ALTER DEFAULT PRIVILEGES IN SCHEMA later GRANT SELECT ON TABLES TO PUBLIC",
+        left=has(1, "SELECT FROM pg_default_acl WHERE defaclnamespace = 'later'::regnamespace") + "DROP SCHEMA later",
+        thorough=True,
     ),
     back(
         "schema public got another owner",

@@ -222,10 +222,9 @@ BEGIN
         END;
     END LOOP;
 
-    FOR r IN SELECT make FROM pg_temp.kleidia_default LOOP
-        BEGIN
-            EXECUTE r.make;
-        EXCEPTION WHEN invalid_schema_name THEN NULL;
-        END;
+    -- Those in a schema that the archive made anew are as the archive says.
+    FOR r IN SELECT make FROM pg_temp.kleidia_default d
+             WHERE schema IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.oid = d.schema) LOOP
+        EXECUTE r.make;
     END LOOP;
 END $kleidia$;

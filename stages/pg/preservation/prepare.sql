@@ -72,7 +72,7 @@ BEGIN
     END LOOP;
     -- The role's default privileges would add to what the archive grants.
     FOR r IN
-        SELECT format('ALTER DEFAULT PRIVILEGES %s', 'IN SCHEMA ' || quote_ident(n.nspname)) AS alter,
+        SELECT n.oid AS schema, format('ALTER DEFAULT PRIVILEGES %s', 'IN SCHEMA ' || quote_ident(n.nspname)) AS alter,
                CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
                     WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END AS things,
                x.given, x.privilege_type AS privilege,
@@ -91,7 +91,7 @@ BEGIN
     LOOP
         grants := format('%s GRANT %s ON %s TO %s%s', r.alter, r.privilege, r.things, r.who, r.more);
         revokes := format('%s REVOKE %s ON %s FROM %s', r.alter, r.privilege, r.things, r.who);
-        INSERT INTO pg_temp.kleidia_default VALUES (CASE WHEN r.given THEN grants ELSE revokes END);
+        INSERT INTO pg_temp.kleidia_default VALUES (r.schema, CASE WHEN r.given THEN grants ELSE revokes END);
         EXECUTE CASE WHEN r.given THEN revokes ELSE grants END;
     END LOOP;
     -- What something else depends on is left to the archive, which may drop that first.

@@ -7,7 +7,7 @@ CREATE TEMP TABLE kleidia_attribute (type text, names text[], types text[]) ON C
 CREATE TEMP TABLE kleidia_view (depth int, rel text, make text[]) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_published (id oid, publication text, rel text, make text) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_fk (id oid, rel text, name text, make text, comment text, states text[]) ON COMMIT DROP;
-CREATE TEMP TABLE kleidia_default (make text) ON COMMIT DROP;
+CREATE TEMP TABLE kleidia_default (schema oid, make text) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_held (
     n int GENERATED ALWAYS AS IDENTITY, rel text, name text, make text, role text, comment text) ON COMMIT DROP;
 CREATE TEMP TABLE kleidia_warning (n int GENERATED ALWAYS AS IDENTITY, message text) ON COMMIT DROP;
