@@ -25,10 +25,14 @@ _SETVAL = re.compile(
     rb"select\s+pg_catalog\.setval\s*\(\s*'((?:[^']|'')+)'\s*,\s*(-?\d+)\s*,\s*(true|false)\s*\)", re.IGNORECASE
 )
 _CONSTRAINT = re.compile(
-    rb"alter\s+(?:foreign\s+)?table\s+(?:only\s+)?" + _NAME + rb"\s+add\s+constraint\s+(" + IDENTIFIER + rb")\s",
+    rb"alter\s+(?:domain\s+|(?:foreign\s+)?table\s+(?:only\s+)?)"
+    + _NAME
+    + rb"\s+add\s+constraint\s+("
+    + IDENTIFIER
+    + rb")\s",
     re.IGNORECASE,
 )
-_NOT_VALID = re.compile(rb"not\s+valid\s*;\Z", re.IGNORECASE)
+_NOT_VALID = re.compile(rb"not\s+(?:valid|enforced)\s*;\Z", re.IGNORECASE)
 
 
 @dataclass(eq=False)
@@ -54,7 +58,7 @@ class Expected(SqlSurvey):
     """Reads an archive's SQL as a survey does, and remembers what a restored database must have beyond that.
 
     ``key`` is random and never leaves memory: nobody else can compute the digests of ``copies``. ``sequences`` are
-    the values that are set, ``constraints`` those added to tables, and whether each is valid.
+    the values that are set, ``constraints`` those added to tables and domains, and whether each is valid.
     """
 
     def __init__(self, key: bytes) -> None:

@@ -47,22 +47,34 @@ class Objects:
     routines_unusable: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Constraint:
+    """One of a table or a domain, with the numbers of those that it comes from."""
+
+    number: int
+    named: tuple[Table, str]
+    valid: bool
+    enforced: bool
+    origins: frozenset[int]
+
+
 def look_at_objects(settings: PostgresSettings, expected: Expected) -> Objects:
     """Compare. Raises as ``connect``."""
     facts = expected.facts
     with connect(settings) as connection:
         server = str(one(connection, "SHOW server_version")[0])
         relations = connection.execute(_RELATIONS).fetchall()
-        constraints = connection.execute(_CONSTRAINTS).fetchall()
+        constraints = [
+            _Constraint(number, (Table(schema, of), name), valid, enforced, frozenset(origins))
+            for number, schema, of, name, valid, enforced, origins in connection.execute(_CONSTRAINTS)
+        ]
         routines = connection.execute(_ROUTINES).fetchall()
         there = {Table(schema, name) for schema, name, _, _ in relations}
         tables = {Table(schema, name) for schema, name, kind, _ in relations if kind in _TABLES}
         indexes = {Table(schema, name): valid for schema, name, kind, valid in relations if kind in _INDEXES}
         # Of a partitioned table's index the source may have been as unfinished.
         broken = {Table(schema, name) for schema, name, kind, valid in relations if kind == "i" and not valid}
-        named = {(Table(schema, table), name): valid for schema, table, name, valid in constraints}
-        # What the archive adds as NOT VALID is as it was.
-        unproven = {each for each, valid in named.items() if not valid and expected.constraints.get(each, True)}
+        named = {each.named for each in constraints}
         return Objects(
             server=server,
             tables_missing=_names(facts.tables - tables),
@@ -71,8 +83,8 @@ def look_at_objects(settings: PostgresSettings, expected: Expected) -> Objects:
             sequences=len(expected.sequences),
             sequences_wrong=_names(_wrong_sequences(connection, expected)),
             constraints=len(named),
-            constraints_missing=_of_tables(expected.constraints.keys() - named.keys()),
-            constraints_invalid=_of_tables(unproven),
+            constraints_missing=_of_tables(expected.constraints.keys() - named),
+            constraints_invalid=_of_tables(_unproven(constraints, expected)),
             indexes=len(indexes),
             indexes_missing=_names(facts.indexes - indexes.keys()),
             indexes_invalid=_names(broken),
@@ -88,6 +100,23 @@ def _names(tables: Iterable[Table]) -> tuple[str, ...]:
 
 def _of_tables(constraints: Iterable[tuple[Table, str]]) -> tuple[str, ...]:
     return tuple(f"{table.schema}.{table.name}: {name}".lstrip(".") for table, name in sorted(constraints))
+
+
+def _unproven(constraints: Iterable[_Constraint], expected: Expected) -> set[tuple[Table, str]]:
+    """Constraints that are not valid though the archive does not leave them so.
+
+    What it adds as NOT VALID is as it was, and so is what comes from that. What is not enforced is never valid.
+    """
+    doubtful = [each for each in constraints if not each.valid]
+    unproven = {each.number: each for each in doubtful if expected.constraints.get(each.named, each.enforced)}
+    as_it_was = {each.number for each in doubtful} - unproven.keys()
+    # What the archive adds by its name speaks for itself.
+    derived = [each for each in unproven.values() if each.named not in expected.constraints]
+    while found := [each.number for each in derived if each.number in unproven and each.origins & as_it_was]:
+        as_it_was.update(found)
+        for number in found:
+            del unproven[number]
+    return {each.named for each in unproven.values()}
 
 
 def _wrong_sequences(connection: Connection, expected: Expected) -> set[Table]:

@@ -46,6 +46,10 @@ AS_DUMPED = (
     "SET TimeZone = 'UTC'",
     "SET statement_timeout = 0",
 )
+_COLUMNS = """
+SELECT attname FROM pg_catalog.pg_attribute
+WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
+"""
 _KIND = "SELECT relkind::text FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(%s)"
 
 
@@ -94,7 +98,9 @@ def _source(connection: Connection, copied: Copied) -> sql.Composed | None:
     if row is None:
         return None
     only = sql.SQL("" if row[0] == "p" else "ONLY ")  # what was filled by way of a partitioned table is in its parts
-    columns = sql.SQL(", ").join(map(sql.Identifier, copied.columns)) if copied.columns else sql.SQL("*")
+    # COPY without columns has all that are not generated, which may be none.
+    names = copied.columns or [name for (name,) in connection.execute(_COLUMNS, (str(table),))]
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
     return sql.SQL("SELECT {} FROM {}{}").format(columns, only, sql.Identifier(table.schema or "public", table.name))
 
 
