@@ -27,6 +27,7 @@ from .server.connect import connect, open_connection
 from .server.lock import TRANSACTION_LOCK, busy, within_a_second
 from .server.questions import answered, line
 from .server.refusal import FORBIDDEN, StatementRefused, explain, without_values
+from .server.settings import quote_identifier
 from .server.wire import OWN_PATH, Wire
 from .survey import SqlFacts
 
@@ -245,9 +246,8 @@ class RestoreSession:
                 hint="This archive's SQL does not come from pg_dump, or was edited.",
             )
         self.report.warnings += self._cleaning.warnings()
-        if after := self._preservation.after():
-            self._wire.script(after)
-            self.report.warnings += [shown_warning(message) for (message,) in self._wire.execute(WARNINGS)]
+        self._wire.script(self._preservation.after(", ".join(map(quote_identifier, self._search_path))))
+        self.report.warnings += [shown_warning(message) for (message,) in self._wire.execute(WARNINGS)]
         self.report.warnings += self._executor.make_checks()
         self._wire.script(OWN_PATH + self._preservation.last())
         self._wire.script(_DEFERRED)

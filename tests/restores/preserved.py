@@ -5,6 +5,25 @@ from __future__ import annotations
 from .case import Case
 from .going_back import has
 
+#: A table with a CHECK that a restore holds back, and the same without.
+CHECKED = "CREATE FUNCTION ok(text) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN true; END';"
+PLAIN = f"{CHECKED} CREATE TABLE backup_jobs (id int, s text); INSERT INTO backup_jobs VALUES (1, 'canary');"
+OKC = f"{PLAIN} ALTER TABLE backup_jobs ADD CONSTRAINT okc CHECK (ok(s));"
+PARTED = (
+    f"{CHECKED} CREATE TABLE backup_jobs (id int, s text CONSTRAINT okc CHECK (ok(s))) PARTITION BY LIST (id);"
+    "CREATE TABLE jobs_1 PARTITION OF backup_jobs DEFAULT; ALTER TABLE jobs_1 ADD CONSTRAINT own CHECK (ok(s));"
+    "INSERT INTO backup_jobs VALUES (1, 'canary');"
+)
+CHILD = (
+    f"{OKC} CREATE TABLE jobs_1 (t text, CONSTRAINT okt CHECK (ok(t))) INHERITS (backup_jobs);"
+    "INSERT INTO jobs_1 VALUES (1, 'canary');"
+)
+#: One that finds its function's table by a path, or not.
+PATHS = """
+CREATE TABLE known (s text); INSERT INTO known VALUES ('canary');
+CREATE FUNCTION ok(t text) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN EXISTS (SELECT FROM known WHERE s = t); END';
+CREATE TABLE backup_jobs (s text{}); INSERT INTO backup_jobs VALUES ('canary'); {}
+"""
 JOBS = "CREATE TABLE backup_jobs (id serial PRIMARY KEY, s text); INSERT INTO backup_jobs (s) VALUES ('canary');"
 
 
@@ -129,6 +148,46 @@ CASES = [
         "CREATE TABLE backup_jobs (id int PRIMARY KEY, a int, b int GENERATED ALWAYS AS (a * 2) STORED); INSERT INTO backup_jobs (id, a) VALUES (1, 1);",
         "ALTER TABLE backup_jobs ALTER b DROP EXPRESSION;",
         thorough=True,
+    ),
+    # A CHECK that calls a function, which a restore makes last: as it is now, and not as the archive has it.
+    Case("a check of a function", OKC),
+    Case("a check of a function, of partitions", PARTED, thorough=True),
+    Case("a check of a function, of a child", CHILD, thorough=True),
+    *[
+        changed(f"a check of a function, {name} since", before, then, thorough=thorough)
+        for name, before, then, thorough in [
+            ("dropped", OKC, "ALTER TABLE backup_jobs DROP CONSTRAINT okc", False),
+            ("with its column dropped", OKC, "ALTER TABLE backup_jobs DROP s", False),
+            ("with its column renamed", OKC, "ALTER TABLE backup_jobs RENAME s TO z", True),
+            ("renamed", OKC, "ALTER TABLE backup_jobs RENAME CONSTRAINT okc TO okd", False),
+            (
+                "not valid",
+                OKC,
+                "ALTER TABLE backup_jobs DROP CONSTRAINT okc, ADD CONSTRAINT okc CHECK (ok(s)) NOT VALID;",
+                True,
+            ),
+            ("with a comment", OKC, "COMMENT ON CONSTRAINT okc ON backup_jobs IS 'why'", True),
+            ("made", PLAIN, "ALTER TABLE backup_jobs ADD CONSTRAINT okc CHECK (ok(s))", True),
+            ("of partitions, dropped", PARTED, "ALTER TABLE backup_jobs DROP CONSTRAINT okc", True),
+            ("of a partition, dropped", PARTED, "ALTER TABLE jobs_1 DROP CONSTRAINT own", False),
+            ("of a partition, renamed", PARTED, "ALTER TABLE jobs_1 RENAME CONSTRAINT own TO owned", True),
+            ("of parent and child, dropped", CHILD, "ALTER TABLE backup_jobs DROP CONSTRAINT okc", True),
+            ("of a child, dropped", CHILD, "ALTER TABLE jobs_1 DROP CONSTRAINT okt", True),
+        ]
+    ],
+    Case(
+        "a check that needs a path",
+        PATHS.format(" CONSTRAINT okc CHECK (ok(s))", ""),
+        options={"search_path": ("public",)},
+    ),
+    Case(
+        "a check that needs a path, without it",
+        PATHS.format(" CONSTRAINT okc CHECK (ok(s))", "COMMENT ON CONSTRAINT okc ON backup_jobs IS 'why'"),
+        wanted=PATHS.format(
+            "",
+            "ALTER TABLE backup_jobs ADD CONSTRAINT okc CHECK (ok(s)) NOT VALID; COMMENT ON CONSTRAINT okc ON backup_jobs IS 'why'",
+        ),
+        restored=("okc", "public.backup_jobs", "NOT VALID"),
     ),
     Case("no column", "CREATE TABLE backup_jobs (); INSERT INTO backup_jobs DEFAULT VALUES;"),
     Case(

@@ -3,12 +3,22 @@
 Such a function may look at another table, whose rows come later, or for a name that pg_dump's empty search_path hides.
 Before the first row these constraints are dropped, and at the end made again: as they were where the rows fit, else
 NOT VALID with a warning. What they are is read from the server's catalog.
+
+Those of preserved tables and their partitions are dropped as well; what makes these tables like the remembered ones
+makes their constraints, as they are now.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from ..server.script import script
 from ..server.wire import OWN_PATH, Wire
+from .arrays import array
+
+if TYPE_CHECKING:
+    from ..server.settings import Table
 
 #: The constraints that this transaction made, that are no copy of a parent's, and that call a function in a language
 #: which finds names while it runs.
@@ -25,10 +35,14 @@ _UNCHECKED = ("NOT VALID", "NOT ENFORCED")
 
 
 class HeldChecks:
-    """Drops them before the rows (``hold``), makes them again after (``make``). Both raise ``StatementRefused``."""
+    """Drops them before the rows (``hold``), makes them again after (``make``). Both raise ``StatementRefused``.
 
-    def __init__(self, wire: Wire) -> None:
+    ``preserved`` are the tables that keep their rows.
+    """
+
+    def __init__(self, wire: Wire, preserved: Iterable[Table]) -> None:
         self._wire = wire
+        self._preserved = array(map(str, preserved))
         self._held: list[tuple[str, str, str, str]] = []
         self._path = ""  # the archive's, or the one asked for: functions resolve names by it
 
@@ -36,12 +50,13 @@ class HeldChecks:
         """Drop those that there are; a child's own copy shows when its parent's is gone."""
         ((self._path,),) = self._wire.execute(b"SELECT pg_catalog.current_setting('search_path')")
         with self._wire.own_path():
-            while found := self._wire.execute(_HELD):
-                for _, of, name, definition, comment in found:
+            while found := self._wire.execute(_HELD, self._preserved):
+                for of, name, definition, comment, preserved in found:
                     # Behind a savepoint: before the next one, servers from 15 on want it to have ended.
                     if refused := self._wire.attempt(f"ALTER {of} DROP CONSTRAINT {name}".encode()):
                         raise refused
-                    self._held.append((of, name, definition, comment))
+                    if preserved != "true":
+                        self._held.append((of, name, definition, comment))
 
     def make(self) -> list[str]:
         """Make them again, children first; what is left NOT VALID, as sentences."""

@@ -19,6 +19,7 @@ from ..inventory.obstacles import find_obstacles, find_silent
 from ..server.refusal import DEPENDED, MISSING, TAKEN, StatementRefused
 from ..server.script import script
 from ..server.settings import Table, quote_identifier
+from .arrays import array
 
 if TYPE_CHECKING:
     from ..server.connect import Connection
@@ -229,10 +230,4 @@ class Cleaning:
 def _arrays(names: Iterable[Table]) -> tuple[str, str]:
     """Schemas and names."""
     ordered = sorted(names)
-    return _array(each.schema for each in ordered), _array(each.name for each in ordered)
-
-
-def _array(texts: Iterable[str]) -> str:
-    """A text[] as PostgreSQL reads it."""
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
+    return array(each.schema for each in ordered), array(each.name for each in ordered)

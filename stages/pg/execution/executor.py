@@ -53,7 +53,7 @@ class Executor(SqlReader):
         self._preservation = preservation
         self._cleaning: Cleaning | None = cleaning
         self._search_path = ", ".join(map(quote_identifier, search_path))
-        self._checks = HeldChecks(wire)
+        self._checks = HeldChecks(wire, preservation.keep)
         self._paths = RoutinePaths(wire, self._search_path)
         self._rows_came = False
         self._encoding = wire.encoding

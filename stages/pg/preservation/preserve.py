@@ -132,9 +132,10 @@ class Preservation:
             return [*(CREATE_EARLY.format(n=n).encode() for n in early), statement]
         return [statement]
 
-    def after(self) -> str:
-        """The script that goes after the archive's SQL."""
-        return f"{self._remembered()}{FINISH}{KEYS}"
+    def after(self, search_path: str) -> str:
+        """The script that goes after the archive's SQL; ``search_path`` is the one that was asked for, or empty."""
+        finish = FINISH.replace(":search_path", _literal(search_path))
+        return f"{self._remembered()}{finish}{KEYS}"
 
     def keys(self) -> str:
         """The script that makes the foreign keys again, where no table is preserved."""

@@ -62,7 +62,7 @@ RESET default_table_access_method;
 #: Errors that are no answer about an object: a deadlock, no room, a lock's time, a shutdown.
 FATAL = "SQLSTATE ~ '^(40|53|55P03|57|58|XX)'"
 
-#: Puts the preserved tables back.
+#: Puts the preserved tables back. ``search_path`` is tried where a CHECK cannot be made without.
 FINISH = script(__file__, "finish", fatal=FATAL)
 
 #: Makes the foreign keys last, for what they refer to must be there: those held back, those of preserved tables, those
