@@ -5,7 +5,8 @@ Before the first row these constraints are dropped, and at the end made again: a
 NOT VALID with a warning. What they are is read from the server's catalog.
 
 Those of preserved tables and their partitions are dropped as well; what makes these tables like the remembered ones
-makes their constraints, as they are now.
+makes their constraints, as they are now. A domain that is used inside of arrays, composite types or ranges is given no
+constraint that the server would have to check: one of it stays, unless its functions may need more than their values.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..inventory.obstacles import INSIDE
 from ..server.script import script
 from ..server.wire import OWN_PATH, Wire
 from .arrays import array
 
 if TYPE_CHECKING:
+    from ..server.refusal import StatementRefused
     from ..server.settings import Table
 
 #: The constraints that this transaction made, that are no copy of a parent's, and that call a function in a language
 #: which finds names while it runs.
-_HELD = script(__file__, "held_checks").encode()
+_HELD = script(__file__, "held_checks", inside=INSIDE).encode()
 _EXISTS = b"""
 SELECT '' FROM pg_catalog.pg_constraint c LEFT JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
 LEFT JOIN pg_catalog.pg_type d ON d.oid = c.contypid
@@ -32,6 +35,9 @@ AND pg_catalog.format('%s %s.%s', CASE WHEN c.contypid = 0 THEN 'TABLE' ELSE 'DO
            pg_catalog.quote_ident(n.nspname), pg_catalog.quote_ident(coalesce(t.relname, d.typname))) = $1
 """
 _UNCHECKED = ("NOT VALID", "NOT ENFORCED")
+#: What the server says of a domain that is used inside of other types, and what it means.
+UNABLE = "0A000"
+NOT_INSIDE = "the server checks no values inside of arrays, composite types and ranges"
 
 
 class HeldChecks:
@@ -71,11 +77,21 @@ class HeldChecks:
             if refused is not None:
                 unchecked = "" if definition.endswith(_UNCHECKED) else " NOT VALID"
                 self._wire.execute(f"{add}{unchecked}".encode())
-                said.append(
-                    f"The constraint {name} of {of.partition(' ')[2]} is NOT VALID now, since it could not be checked: "
-                    f"{refused.reason()}. ALTER {of} VALIDATE CONSTRAINT {name} checks it."
-                )
+                said.append(_unchecked(of, name, refused))
             if comment:
                 on = f"{name} ON {of.removeprefix('TABLE ')}"
                 self._wire.execute(f"COMMENT ON CONSTRAINT {on} IS {comment}".encode())
         return said
+
+
+def _unchecked(of: str, name: str, refused: StatementRefused) -> str:
+    kind, _, named = of.partition(" ")
+    if kind == "DOMAIN" and refused.code == UNABLE:
+        return (
+            f"The constraint {name} of {named} is NOT VALID now: {NOT_INSIDE}. It holds for new values; VALIDATE "
+            "CONSTRAINT works only when no column is left that has the domain inside."
+        )
+    return (
+        f"The constraint {name} of {named} is NOT VALID now, since it could not be checked: "
+        f"{refused.reason()}. ALTER {of} VALIDATE CONSTRAINT {name} checks it."
+    )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..survey import SqlFacts
 
 
+#: Of domains ``checked`` those that columns of tables, but of those that are ``leaving``, use inside of other types.
+INSIDE = script(__file__, "inside").rstrip()
 #: What the archive does not know and what depends on what it replaces. Rows of (what, text, statement, again):
 #: ``drop`` can be dropped by ``statement``, since it has no rows of its own, and a part of a table that stays is made
 #: again by ``again``; what that lacks, as comments, follows as rows without a ``statement``. ``keep`` has rows, or
