@@ -82,7 +82,11 @@ class Findings:
                 "What the archive does not know and depends on what it replaces would be dropped: "
                 f"{_some(found.dropped, '; ')}."
             )
-
+        if found.loosened:
+            self.warnings.append(
+                "Constraints of domains that the archive does not know would be made again as NOT VALID, since the "
+                f"server checks no values inside of arrays, composite types and ranges: {_some(found.loosened, '; ')}."
+            )
         if found.replaced:
             self.warnings.append(
                 "The archive has something else in the place of these, which would be dropped: "

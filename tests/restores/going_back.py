@@ -734,6 +734,42 @@ DEPENDENTS = [
         left=has(1, "SELECT FROM pg_constraint WHERE contypid = 'later_d'::regtype AND convalidated")  # made again
         + "DROP DOMAIN later_d",
     ),
+    *[
+        depends(
+            f"domain with a check of a function, inside of {name}",
+            f"CREATE DOMAIN later_d AS int CHECK (f(value) > 0); {make}",
+            "later_d_check on public.later_d",
+            "NOT VALID",
+            left=has(1, "SELECT FROM pg_constraint WHERE contypid = 'later_d'::regtype AND NOT convalidated")
+            + f"DROP TABLE later; {gone}; DROP DOMAIN later_d",
+            thorough=thorough,
+        )
+        for name, make, gone, thorough in [
+            ("an array", "CREATE TABLE later (a later_d[])", "SELECT", False),
+            (
+                "a composite type",
+                "CREATE TYPE later_c AS (x later_d); CREATE TABLE later (a later_c)",
+                "DROP TYPE later_c",
+                True,
+            ),
+            (
+                "an array of a domain",
+                "CREATE DOMAIN later_e AS later_d; CREATE TABLE later (a later_e[])",
+                "DROP DOMAIN later_e",
+                True,
+            ),
+        ]
+    ],
+    Case(
+        "later domain with a check of a function that its values do not fit any more",
+        KNOWN,
+        "CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT -$1';"
+        "CREATE DOMAIN later_d AS int CHECK (f(value) < 0); CREATE TABLE later (a later_d); INSERT INTO later VALUES (1)",
+        restored=("later_d_check on public.later_d", "NOT VALID"),
+        left=has(1, "SELECT FROM pg_constraint WHERE contypid = 'later_d'::regtype AND NOT convalidated")
+        + "DROP TABLE later; DROP DOMAIN later_d",
+        thorough=True,
+    ),
     depends("composite type", "CREATE TYPE later_c AS (a mood, b pair, c t)", "later_c"),
     depends("range type", "CREATE TYPE later_r AS RANGE (subtype = pos)", "later_r"),
     depends(

@@ -20,6 +20,7 @@ from ..server.refusal import DEPENDED, MISSING, TAKEN, StatementRefused
 from ..server.script import script
 from ..server.settings import Table, quote_identifier
 from .arrays import array
+from .checks import NOT_INSIDE, UNABLE
 
 if TYPE_CHECKING:
     from ..server.connect import Connection
@@ -191,23 +192,40 @@ class Cleaning:
 
     def warnings(self) -> list[str]:
         """Make again what can be of the tables that stay, when the archive is there; what was lost, as sentences."""
-        reasons = self._make_again()
+        loosened, lost = self._make_again()
         for text, again in self._dropped:
-            why = f" ({reasons[again]})" if again in reasons else ""
-            if why or not again:
+            if again in loosened:
+                why = NOT_INSIDE if loosened[again].code == UNABLE else loosened[again].reason()
+                self._warnings.append(
+                    f"Made again as NOT VALID, since the archive replaces what it needs: {text} ({why})."
+                )
+            elif again in lost or not again:
+                why = f" ({lost[again].reason()})" if again else ""
                 self._warnings.append(
                     f"Dropped, since the archive does not know it and replaces what it needs: {text}{why}."
                 )
         return self._warnings
 
-    def _make_again(self) -> dict[str, str]:
-        """What could not be made again, and why. One may need another, as an heir's comment its parent's constraint."""
+    def _make_again(self) -> tuple[dict[str, StatementRefused], dict[str, StatementRefused]]:
+        """What could only be made again as NOT VALID, and what could not, with the reasons.
+
+        One may need another, as an heir's comment its parent's constraint.
+        """
         left = list(dict.fromkeys(again for _, again in self._dropped if again))
+        loosened: dict[str, StatementRefused] = {}
         while True:
-            refused = {each: why for each in left if (why := self._wire.attempt(each.encode())) is not None}
-            if len(refused) == len(left):
-                return {each: why.reason() for each, why in refused.items()}
-            left = list(refused)
+            lost = {each: why for each in left if (why := self._wire.attempt(each.encode())) is not None}
+            if len(lost) == len(left):
+                unchecked = [each for each in lost if self._made_unchecked(each)]
+                loosened |= {each: lost.pop(each) for each in unchecked}
+                if not unchecked:
+                    return loosened, lost
+            left = list(lost)
+
+    def _made_unchecked(self, again: str) -> bool:
+        """Whether a domain's constraint could be made as NOT VALID: its values do not fit, or lie inside of others."""
+        constraint = again.startswith("ALTER DOMAIN ") and not again.endswith(" NOT VALID")
+        return constraint and self._wire.attempt(f"{again} NOT VALID".encode()) is None
 
     def _oids(self, tables: Iterable[Table]) -> list[int]:
         question = b"SELECT pg_catalog.to_regclass($1)::oid::text"

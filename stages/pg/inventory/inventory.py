@@ -91,10 +91,11 @@ class Inventory:
     ``dumped_by`` is the older of the major versions of the server and the pg_dump behind the archive, 0 when it does
     not say. ``rights_missing`` are those of the role that connects. ``obstacles`` are objects that the archive does
     not know and that depend on what it drops, with rows of their own; ``dropped`` those without, which a restore
-    drops. ``replaced`` are relations in whose place the archive has something of another kind, ``renamed`` indexes
-    and sequences of tables that stay, whose names it needs, ``taken`` preserved tables in whose place it has something
-    else: a restore refuses. ``subscribed`` are subscriptions that no transaction can drop. ``path_missing`` are schemas
-    of the search path that was asked for. ``busy`` are jobs on this database now. ``locks_needed`` is an estimate.
+    drops, ``loosened`` constraints that come back NOT VALID. ``replaced`` are relations in whose place the archive has
+    something of another kind, ``renamed`` indexes and sequences of tables that stay, whose names it needs, ``taken``
+    preserved tables in whose place it has something else: a restore refuses. ``subscribed`` are subscriptions that no
+    transaction can drop. ``path_missing`` are schemas of the search path that was asked for. ``busy`` are jobs on this
+    database now. ``locks_needed`` is an estimate.
     """
 
     server: str
@@ -113,6 +114,7 @@ class Inventory:
     rights_missing: tuple[Right, ...]
     obstacles: tuple[str, ...]
     dropped: tuple[str, ...]
+    loosened: tuple[str, ...]
     replaced: tuple[str, ...]
     renamed: tuple[str, ...]
     taken: tuple[str, ...]
@@ -166,6 +168,7 @@ def take_inventory(
             obstacles=obstacles.keeps,
             path_missing=_missing_schemas(connection, set(search_path) - archive.schemas),
             dropped=tuple(text for text, _, again in drops if not again),
+            loosened=obstacles.loosened,
             replaced=replaced,
             renamed=renamed,
             taken=taken,

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 INSIDE = script(__file__, "inside").rstrip()
 #: What the archive does not know and what depends on what it replaces. Rows of (what, text, statement, again):
 #: ``drop`` can be dropped by ``statement``, since it has no rows of its own, and a part of a table that stays is made
-#: again by ``again``; what that lacks, as comments, follows as rows without a ``statement``. ``keep`` has rows, or
+#: again by ``again``; what that lacks, as comments, follows as rows without a ``statement``. ``loosen`` is dropped as
+#: well, and comes back NOT VALID: the CHECK of a domain that is used inside of other types. ``keep`` has rows, or
 #: belongs to another role.
 #: It follows the catalog's dependencies as DROP … CASCADE would. Foreign keys are no obstacle: a restore drops all of
 #: them and makes them again; nor are preserved tables and the views on them.
-OBSTACLES = script(__file__, "obstacles", named=NAMED)
+OBSTACLES = script(__file__, "obstacles", named=NAMED, inside=INSIDE)
 #: What has a name that the archive needs and is something else: rows of (what, text). ``renamed`` are indexes,
 #: sequences and statistics of tables that stay, ``replaced`` relations of another kind, which are dropped, ``taken``
 #: preserved tables, whose rows would have no place.
@@ -39,10 +40,12 @@ class Obstacles:
 
     ``drops`` have no rows of their own: the object, the statement that drops it, and for a part of a table that stays
     the one that makes it again.
-    ``keeps`` have rows, or belong to another role: a restore refuses.
+    ``loosened`` are those of them that come back as NOT VALID. ``keeps`` have rows, or belong to another role: a
+    restore refuses.
     """
 
     drops: tuple[tuple[str, str, str], ...] = ()
+    loosened: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
 
 
@@ -53,7 +56,8 @@ def find_obstacles(connection: Connection, archive: SqlFacts, preserved: Iterabl
     """
     rows = connection.execute(OBSTACLES, {**named(archive), "preserved": list(preserved)}).fetchall()
     return Obstacles(
-        drops=tuple((text, statement, again) for what, text, statement, again in rows if what == "drop"),
+        drops=tuple((text, statement, again) for what, text, statement, again in rows if what != "keep"),
+        loosened=tuple(text for what, text, *_ in rows if what == "loosen"),
         keeps=tuple(text for what, text, *_ in rows if what == "keep"),
     )
 

@@ -46,9 +46,17 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
     UNION
     SELECT classid, objid FROM closure WHERE classid = 'pg_extension'::regclass
     AND (classid, objid) NOT IN (SELECT classid, objid FROM doomed)
-), known AS (
+), leaving(classid, objid) AS (
+    SELECT classid, objid FROM doomed
+), checked(domain) AS (
+    SELECT k.contypid FROM beyond b JOIN pg_constraint k ON b.classid = 'pg_constraint'::regclass AND k.oid = b.objid
+    WHERE k.contypid <> 0
+), :inside, known AS (
     SELECT b.*, i.type, i.identity, a.object_names AS name, a.object_args AS args,
-           pg_describe_object(b.classid, b.objid, 0) AS text,
+           CASE i.type WHEN 'domain constraint' THEN 'constraint ' || i.identity
+                ELSE pg_describe_object(b.classid, b.objid, 0) END AS text,
+           (SELECT convalidated AND contypid IN (SELECT domain FROM stuck) FROM pg_constraint k
+            WHERE b.classid = 'pg_constraint'::regclass AND k.oid = b.objid) AS unchecked,
            coalesce(c.relowner, p.proowner, t.typowner) AS owner, n.nspowner AS schema_owner, f.attgenerated,
            u.conname AS key, u.conrelid::regclass AS key_of, k.oid AS made, k.conislocal AS local,
            CASE WHEN u.contype = 'x' THEN pg_get_constraintdef(u.oid) ELSE regexp_replace(pg_get_constraintdef(u.oid),
@@ -79,7 +87,7 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
     LEFT JOIN LATERAL (SELECT 'pg_rewrite'::regclass::oid AS classid, w.oid AS objid FROM pg_rewrite w
                        WHERE c.relkind IN ('v', 'm') AND w.ev_class = c.oid AND w.rulename = '_RETURN') q ON true
 ), judged AS (
-    SELECT text || on_what AS text, made, CASE
+    SELECT text || on_what AS text, made, unchecked, CASE
         -- Heirs have defaults of their own.
         WHEN type = 'default value' AND attgenerated = ''
         THEN format('ALTER TABLE ONLY %%I.%%I ALTER COLUMN %%I SET DEFAULT %%s', name[1], name[2], name[3], definition)
@@ -165,7 +173,7 @@ gone(classid, objid, kept) AS (  -- kept is the preserved table that it goes wit
     WHERE d.classid = 'pg_class'::regclass AND d.objsubid > 0
     AND (d.classid, d.objid) NOT IN (SELECT classid, objid FROM closure)
 )
-SELECT 'drop', text, statement, again FROM judged WHERE statement IS NOT NULL
+SELECT CASE WHEN unchecked THEN 'loosen' ELSE 'drop' END, text, statement, again FROM judged WHERE statement IS NOT NULL
 UNION ALL SELECT 'drop', text, '', again FROM detail
 UNION ALL SELECT 'keep', text, '', '' FROM judged WHERE statement IS NULL
 UNION ALL SELECT 'keep', text, '', '' FROM held
