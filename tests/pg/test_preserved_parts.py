@@ -49,8 +49,9 @@ PARTS = {
     ),
     "settings of keys": (
         "ALTER INDEX backup_jobs_pkey SET (fillfactor = 70)",
-        "ALTER TABLE backup_jobs ADD CONSTRAINT jobs_size UNIQUE (size, what) INCLUDE (id)"
-        " WITH (fillfactor = 71, deduplicate_items = off) DEFERRABLE INITIALLY DEFERRED",
+        "ALTER TABLE backup_jobs ADD CONSTRAINT jobs_size UNIQUE (size, what) INCLUDE (id)",
+        "ALTER INDEX jobs_size SET (fillfactor = 71, deduplicate_items = off)",
+        "ALTER TABLE backup_jobs ADD CONSTRAINT late UNIQUE (id) WITH (fillfactor = 73) DEFERRABLE INITIALLY DEFERRED",
         "ALTER TABLE backup_jobs ADD EXCLUDE USING btree (id WITH =) WITH (fillfactor = 72) WHERE (id > 1) DEFERRABLE",
     ),
     "unlogged sequences": (
