@@ -131,3 +131,7 @@ INSERT INTO audit_logs (action) VALUES ('login'), ('logout');
 CREATE TABLE backup_jobs (id serial PRIMARY KEY, status app.mood, person int REFERENCES app.people);
 INSERT INTO backup_jobs (status, person) VALUES ('sad', 1), ('it''s ok', 200);
 COMMENT ON TABLE backup_jobs IS 'history';
+CREATE FUNCTION app.is_tiny(int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1 < 9; END';
+CREATE DOMAIN app.tiny AS int CHECK (app.is_tiny(VALUE));
+CREATE TABLE app.tinies (one app.tiny CHECK (app.is_tiny(one)), more app.tiny[]);
+INSERT INTO app.tinies VALUES (1, '{2,3}');
