@@ -13,7 +13,9 @@ WITH RECURSIVE called AS (
 ), leaving(classid, objid) AS (
     SELECT 0::oid, 0::oid WHERE false
 ), :inside, known(name) AS (  -- names with a meaning that another path, or a moment before other rows, changes
-    SELECT relname FROM pg_class UNION SELECT proname FROM pg_proc WHERE oid >= 16384 OR provolatile <> 'i'
+    SELECT relname FROM pg_class UNION SELECT proname FROM pg_proc WHERE oid >= 16384
+    -- but for two whose other forms nobody means: of bytes in an encoding, and of money
+    OR provolatile <> 'i' AND proname NOT IN ('length', 'numeric')
     UNION SELECT typname FROM pg_type WHERE oid >= 16384 UNION SELECT collname FROM pg_collation WHERE oid >= 16384
     UNION SELECT cfgname FROM pg_ts_config WHERE oid >= 16384 UNION SELECT dictname FROM pg_ts_dict WHERE oid >= 16384
     UNION SELECT * FROM unnest('{execute,current_date,current_time,current_timestamp,localtime,localtimestamp,user,
