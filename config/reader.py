@@ -156,6 +156,11 @@ def parse(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"The configuration {file} is not TOML: {exc}.", hint=_EXAMPLE) from None
     except RecursionError:
         raise ConfigurationError(f"The configuration {file} is nested too deep.", hint=_EXAMPLE) from None
+    except ValueError:  # of int(), which reads a few thousand digits at most
+        raise ConfigurationError(
+            f"The configuration {file} holds a number of thousands of digits.",
+            hint=f"Correct it: no value takes such a number. {_EXAMPLE}",
+        ) from None
 
 
 def read_sections(file: Path, tables: Mapping[str, object]) -> tuple[dict[tuple[str, str], object], set[str]]:

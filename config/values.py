@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _TIME = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", re.IGNORECASE)
+#: What TOML and JSON decoders take for a whole number, in any program; Python's own have no limit in hexadecimal.
+_NUMBERS = range(-(2**63), 2**63)
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -95,7 +97,7 @@ def _text(value: object, _: Path) -> str | None:
 
 
 def _integer(value: object, _: Path) -> int | None:
-    return value if type(value) is int else None
+    return value if type(value) is int and value in _NUMBERS else None
 
 
 def _versions(value: object, _: Path) -> int | None:
@@ -120,7 +122,7 @@ def _seconds(value: object, _: Path) -> float | None:
 def _size(value: object, _: Path) -> int | None:
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         value = int(float(match.group(1)) * _UNITS[match.group(2).lower()])
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return _integer(value, _)
 
 
 def _path(value: object, directory: Path) -> Path | None:
@@ -157,7 +159,7 @@ def _roots(value: object, _: Path) -> tuple[dict[str, Any], ...] | None:
         if not isinstance(root, dict) or not {"mount"} <= root.keys() <= _OF_A_ROOT:
             return None
         texts = all(isinstance(root.get(name, ""), str) for name in ("prefix", "mount", "path"))
-        if not texts or type(root.get("kv_version", 1)) is not int:
+        if not texts or _integer(root.get("kv_version", 1), _) is None:
             return None
         if type(root.get("allow_empty", False)) is not bool:
             return None

@@ -7,19 +7,27 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+#: Digits that any number here has at most: what counts things fits 64 bits.
+_DIGITS = 18
+
 
 def positive(text: str) -> int:
     """A whole number, 1 at least."""
-    if not text.isdecimal() or int(text) < 1:
+    if (found := _whole(text)) is None or found < 1:
         raise argparse.ArgumentTypeError("it must be a whole number, 1 at least")
-    return int(text)
+    return found
 
 
 def number(text: str) -> int:
     """A whole number, 0 or more."""
-    if not text.isdecimal():
+    if (found := _whole(text)) is None:
         raise argparse.ArgumentTypeError("it must be a whole number, 0 or more")
-    return int(text)
+    return found
+
+
+def _whole(text: str) -> int | None:
+    """A number of digits alone; None for any other text, and for more digits than a number here has."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def most(text: str) -> int:
@@ -46,9 +54,9 @@ def since(text: str) -> datetime:
 
 def port(text: str) -> int:
     """A port, or 0 for any free one."""
-    if not text.isdecimal() or int(text) > 65535:
+    if (found := _whole(text)) is None or found > 65535:
         raise argparse.ArgumentTypeError("it must be a port, 0 (any free one) to 65535")
-    return int(text)
+    return found
 
 
 def archive(text: str) -> str:

@@ -41,7 +41,7 @@ def proven(directory: Path) -> dict[str, Proof]:
         for path in sorted(directory.glob(PATTERN)):
             report = read_report(path) or {}
             if report.get("verdict") == "proven":
-                with contextlib.suppress(KeyError, TypeError, ValueError):
+                with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
                     archive = report["archive"]
                     found[archive["key"]] = Proof(datetime.fromisoformat(report["ended"]), int(archive["size"]))
     return found

@@ -6,6 +6,7 @@ left behind by a process that was killed: the next drill removes it.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import replace
 from time import time
@@ -31,6 +32,7 @@ PREFIX = "kleidia-drill-"
 LEFT = 2 * 24 * 3600.0
 #: What its description is, with the Unix time.
 _MADE = "Scratch of a drill of kleidia-backup, made at "
+_SECONDS = re.compile(r"[0-9]{1,15}")
 #: Seconds in which a new engine becomes ready.
 _READY = 30.0
 
@@ -72,7 +74,7 @@ async def _remove_left(client: VaultClient) -> None:
     """Remove those that drills have left, as far as the token sees them, and may."""
     for name, description in (await described_mounts(client.control)).items():
         made = description.removeprefix(_MADE)
-        if name.startswith(PREFIX) and made != description and made.isdigit() and int(made) + LEFT < time():
+        if name.startswith(PREFIX) and made != description and _SECONDS.fullmatch(made) and int(made) + LEFT < time():
             await client.control(Call("DELETE", f"sys/mounts/{name}"))  # it is the next one's, if it is refused
 
 

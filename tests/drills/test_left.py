@@ -90,6 +90,8 @@ async def test_a_mount_goes_when_no_drill_can_use_it(
     """After two days; before that it stays, and what only has such a name stays for ever."""
     settings = VaultSettings(openbao_server.address, TokenAuth(openbao_server.root_token), (Root("", "none"),))
     other = openbao_server.mount(f"{scratch.PREFIX}of-an-operator")
+    odd = openbao_server.mount(f"{scratch.PREFIX}odd")
+    openbao_server.request("POST", f"sys/mounts/{odd.path}/tune", {"description": f"{scratch._MADE}²"})
     now = time()
 
     def mounts() -> set[str]:
@@ -100,11 +102,12 @@ async def test_a_mount_goes_when_no_drill_can_use_it(
         killed = (await scratch.enable(settings)).roots[0].mount
         monkeypatch.setattr(scratch, "time", lambda: now + scratch.LEFT - 60)
         young = await scratch.enable(settings)
-        assert mounts() == {killed, other.path, young.roots[0].mount}
+        assert mounts() == {killed, other.path, odd.path, young.roots[0].mount}
         monkeypatch.setattr(scratch, "time", lambda: now + scratch.LEFT + 60)
         fresh = await scratch.enable(settings)
-        assert mounts() == {other.path, young.roots[0].mount, fresh.roots[0].mount}
+        assert mounts() == {other.path, odd.path, young.roots[0].mount, fresh.roots[0].mount}
         for each in (young, fresh):
             await scratch.disable(each)
     finally:
         other.remove()
+        odd.remove()

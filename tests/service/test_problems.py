@@ -68,3 +68,21 @@ async def test_effect_rights_and_remedies_are_members(
     problem = await told(error)
     assert {name: problem[name] for name in ("effect", "rights", "remedies") if name in problem} == members
     assert problem["detail"] == detail
+
+
+@pytest.mark.parametrize("sent", ["9" * 5000, "[" * 5000 + "]" * 5000], ids=["digits", "levels"])
+async def test_a_body_that_python_cannot_read(sent: str) -> None:
+    """More digits or levels than it takes: the request is at fault, and nothing of it is repeated."""
+    app = FastAPI()
+    problems.install(app)
+
+    @app.post("/it")
+    async def it(body: dict[str, Any]) -> None:
+        raise AssertionError(body)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+        content, headers = f'{{"x": {sent}}}', {"Content-Type": "application/json"}
+        answer = await client.post("/it", content=content, headers=headers)
+    assert answer.status_code == 400
+    problems.Problem.model_validate(answer.json())
+    assert sent[:9] not in answer.text

@@ -24,7 +24,7 @@ from kleidia_backup.stages.errors import (
     StoreFull,
     StoreUnreachable,
 )
-from kleidia_backup.stages.stores.s3.errors import is_transient, translated
+from kleidia_backup.stages.stores.s3.errors import code_of, is_transient, translated
 from kleidia_backup.stages.stores.s3.rules import ALIASES, RULES, STATUSES
 from kleidia_backup.stages.stores.s3.store import S3Settings, S3Store
 
@@ -162,6 +162,14 @@ def test_failures(raised: Exception, error: type[KleidiaError], words: str, agai
     assert words in ours.message
     assert ours.hint
     assert is_transient(raised) is again
+
+
+@pytest.mark.parametrize("code", ["9" * 5000, "²³", "40", "-1"])
+def test_a_code_that_is_no_number(code: str) -> None:
+    """A status stands in its place only where it looks like one."""
+    odd = boto.ClientError({"Error": {"Code": code}}, "GetObject")
+    assert code_of(odd) == (code, 0)
+    assert len(str(translated(odd, SETTINGS, "GetObject", NAME))) < 400
 
 
 def everything_said(exc: BaseException | None) -> Iterator[str]:

@@ -212,12 +212,14 @@ async def test_a_store_that_ignores_ranges_is_named(broken: Broken) -> None:
 # Listings that lie --------------------------------------------------------------------------------------------
 
 
-def page_of(keys: list[str], *, more: bool, token: str = "") -> Fault:
+def page_of(
+    keys: list[str], *, more: bool, token: str = "", size: str = "1", time: str = "2026-01-01T00:00:00Z"
+) -> Fault:
     """A page of a listing."""
 
     async def act(request: web.BaseRequest, _: Forward) -> web.StreamResponse:
         entries = "".join(
-            f"<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+            f"<Contents><Key>{key}</Key><Size>{size}</Size><LastModified>{time}</LastModified></Contents>"
             for key in keys
         )
         goes_on = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
@@ -235,6 +237,31 @@ async def test_a_listing_that_cannot_be_believed(broken: Broken, token: str) -> 
         with pytest.raises(StoreError, match="ListObjectsV2 wrongly"):
             [info async for info in store.list(PREFIX)]
     assert broken.proxy.count("ListObjectsV2") <= 2
+
+
+@pytest.mark.parametrize(
+    "odd", [{"size": "9" * 5000}, {"size": "many"}, {"time": "today"}, {"time": "9" * 400}], ids=",".join
+)
+async def test_numbers_and_times_that_are_none(broken: Broken, odd: dict[str, str]) -> None:
+    """Python reads 4,300 digits at most: the store is at fault, and nobody else."""
+    broken.proxy.fail("ListObjectsV2", page_of([f"{PREFIX}a"], more=False, **odd), times=99)
+    async with S3Store(broken.settings()) as store:
+        with pytest.raises(StoreError, match="does not speak S3"):
+            [info async for info in store.list(PREFIX)]
+
+
+async def test_a_range_of_many_digits(broken: Broken) -> None:
+    """It says nothing, as any other text in its place does."""
+    broken.bucket.put(NAME, DATA)
+
+    async def odd(_: web.BaseRequest, forward: Forward) -> web.Response:
+        given = await forward()
+        given.headers["Content-Range"] = f"bytes 0-1/{'9' * 5000}"
+        return given
+
+    broken.proxy.fail("GetObject", odd, times=99)
+    async with S3Store(broken.settings()) as store:
+        assert await read(store) == DATA
 
 
 async def test_a_page_again_under_new_markers(broken: Broken) -> None:

@@ -15,6 +15,7 @@ from aiobotocore.httpsession import AIOHTTPSession  # type: ignore[import-untype
 from aiobotocore.session import AioSession, get_session  # type: ignore[import-untyped]
 from aiohttp.payload import Payload
 from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
+from botocore.utils import parse_timestamp  # type: ignore[import-untyped]
 
 from ....pipeline.engine import in_thread
 from ...errors import ConfigurationError
@@ -128,7 +129,16 @@ def _session() -> AioSession:
     """A session of its own for each client, for credentials belong to one event loop."""
     session = get_session()
     session.register_component("data_loader", _models())
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     return session
+
+
+def _moment(text: Any) -> Any:
+    """A time in an answer. Raises ``ValueError`` for what is none; botocore's own also ``RuntimeError``."""
+    try:
+        return parse_timestamp(text)
+    except RuntimeError:
+        raise ValueError("a time beyond all calendars") from None
 
 
 def _load_ca(path: str) -> None:

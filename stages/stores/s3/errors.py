@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from ..locks import Lock
     from .settings import S3Settings
 
-#: What botocore and aiohttp raise while a request is made or a body is read.
-FOREIGN = (boto.ClientError, boto.BotoCoreError, aiohttp.ClientError, ResponseParserError, OSError)
+#: What botocore and aiohttp raise while a request is made or a body is read; ``ValueError`` for a number or a time in
+#: an answer that is none, or that has more digits than Python reads.
+FOREIGN = (boto.ClientError, boto.BotoCoreError, aiohttp.ClientError, ResponseParserError, OSError, ValueError)
 
 _TRANSIENT_CODES = {
     "SlowDown",
@@ -47,6 +48,8 @@ _TRANSIENT_CODES = {
 }
 #: What a store's own codes and regions look like; anything else that stands in their place is not repeated.
 _CODE, _REGION = re.compile(r"[A-Za-z0-9]{1,60}"), re.compile(r"[a-z0-9-]{1,40}")
+#: A status that stands in the code's place.
+_STATUS = re.compile(r"[0-9]{3}")
 _PERMANENT_STATUSES = {501, 507}
 _NO_CHECKSUM = 'A bucket that locks every object wants a checksum with each: set checksum = "crc32" or "md5".'
 _WITH_BODY = {"PutObject", "UploadPart", "CreateMultipartUpload"}
@@ -80,7 +83,7 @@ def code_of(exc: boto.ClientError) -> tuple[str, int]:
     response = exc.response
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = str(response.get("Error", {}).get("Code", ""))
-    return code, int(code) if not status and code.isdecimal() else int(status)
+    return code, int(code) if not status and _STATUS.fullmatch(code) else int(status)
 
 
 def translated(exc: BaseException, settings: S3Settings, operation: str = "", name: str = "") -> KleidiaError:
@@ -99,14 +102,21 @@ def translated(exc: BaseException, settings: S3Settings, operation: str = "", na
             f"No usable key for {settings.where}: {_short(exc, settings)}",
             hint="Set access_key_id and secret_access_key, or give AWS's default credential chain something to find.",
         )
-    if isinstance(exc, ResponseParserError):
+    if isinstance(exc, ResponseParserError) or (operation and _is_misread(exc)):
         return no_s3(settings)
     if is_transient(exc) or isinstance(exc, boto.SSLError):
         return unreachable(exc, settings.where) if settings.tells_why else no_s3(settings)
+    # The text of a UnicodeError quotes what it is about.
+    why = "characters that cannot be sent." if isinstance(exc, UnicodeError) else _short(exc, settings)
     return ConfigurationError(
-        f"The S3 settings cannot work: {_short(exc, settings)}",
+        f"The S3 settings cannot work: {why}",
         hint="Check endpoint, region and bucket, and AWS's own configuration if you use it.",
     )
+
+
+def _is_misread(exc: BaseException) -> bool:
+    """Whether it is about a number or a time in the answer: of another kind than all that may pass, and no text."""
+    return isinstance(exc, ValueError) and not isinstance(exc, UnicodeError) and not is_transient(exc)
 
 
 def _refused(exc: boto.ClientError, settings: S3Settings, operation: str, name: str) -> KleidiaError:

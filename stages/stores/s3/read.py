@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..base import ObjectInfo
     from .bucket import Bucket
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 
 
 @dataclass(frozen=True, slots=True)
