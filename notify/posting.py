@@ -27,7 +27,7 @@ async def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
         raise NotSent("timeout") from None
     except (aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError):
         raise NotSent("tls") from None
-    except aiohttp.InvalidURL:
+    except (aiohttp.InvalidURL, UnicodeError):
         raise NotSent("unusable_url") from None
     except (aiohttp.ClientError, OSError):
         raise NotSent("unreachable") from None

@@ -18,7 +18,23 @@ def is_server_url(text: str) -> bool:
     ``https://user:12/34@host`` is a server ``user`` with a path to most parsers, and a password to who wrote it.
     """
     match = _SERVER.fullmatch(text)
-    return match is not None and (match["port"] is None or 0 < int(match["port"]) < 65536)
+    return (
+        match is not None
+        and (match["port"] is None or 0 < int(match["port"]) < 65536)
+        and is_host(match["host"].strip("[]"), bracketed=match["host"].startswith("["))
+    )
+
+
+def is_host(host: str, *, bracketed: bool = False) -> bool:
+    """Whether a host can be looked up: a name or an address; in brackets an IPv6 address.
+
+    Python raises ``UnicodeError`` wherever a name is looked up that IDNA cannot write: each of its labels has 1 to 63
+    bytes.
+    """
+    try:
+        return ipaddress.ip_address(host).version == 6 if bracketed else bool(host.encode("idna"))
+    except ValueError:  # of which UnicodeError is one
+        return False
 
 
 def is_here(host: str) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ...stages.errors import ConfigurationError
 from ...stages.setting import Setting, check_limits
+from ...stages.urls import is_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,9 @@ def is_safe_url(url: str) -> bool:
     """Whether it is https, or http to this machine, with nothing behind its path."""
     try:
         parts = urlsplit(url)
-        fits = bool(parts.hostname) and parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
+        fits = (
+            is_host(parts.hostname or "") and parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
+        )
     except ValueError:
         return False
     if not fits or parts.username is not None or parts.query or parts.fragment:

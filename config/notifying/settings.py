@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ...stages.errors import ConfigurationError
 from ...stages.setting import Setting, check_limits
+from ...stages.urls import is_host
 from .events import DEFAULT, EVENTS
 
 
@@ -75,6 +76,8 @@ class NotifySettings:
                 raise ConfigurationError(
                     f"{name} in [notify] is no URL.", hint="Write https://, a host, and the rest of the address."
                 )
+        if self.mail_host and not is_host(self.mail_host):
+            raise ConfigurationError("mail_host in [notify] is no host.", hint="Write its name, or its address.")
         if any(_breaks(each) for each in (self.mail_from, *self.mail_to)):
             raise ConfigurationError("An address in [notify] is no mail address.", hint="Write name@example.org.")
 
@@ -82,7 +85,8 @@ class NotifySettings:
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and text.isprintable()
+        fits = parts.scheme in {"http", "https"} and parts.port != 0 and text.isprintable()
+        return fits and is_host(parts.hostname or "")
     except ValueError:
         return False
 

@@ -218,6 +218,8 @@ def test_a_traceback_on_a_terminal_shows_no_variables(logs_as_before: None) -> N
             (url, "")
             for url in ("https://h%40x", "https://ü.example", "https://h/%40", "//h", "https://@h", "https://-h")
         ),
+        *((url, "") for url in (f"https://{'a' * 64}", "https://a..b", "https://[1.2]", "https://[1:2]")),
+        (f"https://{'a' * 63}.b.", f"https://{'a' * 63}.b."),
     ],
 )
 def test_a_server_is_a_server(url: str, shown: str) -> None:

@@ -283,6 +283,8 @@ async def test_apprise(receiver: Receiver) -> None:
     [
         ({"events": ("backup.fialed",)}, "an event that there is not"),
         ({"ping_url": "hc-ping.com/canary"}, "ping_url in .notify. is no URL"),
+        ({"ping_url": f"https://{'canary' * 11}.example"}, "ping_url in .notify. is no URL"),
+        ({"mail_host": f"{'canary' * 11}.example", "mail_from": "a@b"}, "mail_host in .notify. is no host"),
         ({"ping_url": "file:///canary"}, "ping_url in .notify. is no URL"),
         ({"webhook_url": "https://canary", "webhook_secret": "short"}, "webhook_secret in .notify. is not set, or"),
         ({"mail_to": ("a@b",)}, "Mail needs all of"),

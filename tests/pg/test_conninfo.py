@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from kleidia_backup.stages.errors import ConfigurationError, KleidiaError
-from kleidia_backup.stages.pg.server.connect import login_error
+from kleidia_backup.stages.pg.server.connect import login_error, open_connection
 from kleidia_backup.stages.pg.server.conninfo import refuse_repeated
 from kleidia_backup.stages.pg.server.settings import PostgresSettings
 
@@ -118,6 +118,11 @@ def test_no_piece_of_a_password_is_ever_shown(form: str, password: str) -> None:
         "dbname=postgres://a:b@c/d",
         "host='a b'",
         "password=a b host=c",
+        f"host={'a' * 64}.example",
+        f"postgresql://db.example,{'a' * 64}/shop",
+        "host=a..b",
+        "host=db connect_timeout=tail",
+        "postgresql://db/shop?connect_timeout=1.5",
     ],
 )
 def test_what_could_be_read_in_two_ways_is_refused(conninfo: str) -> None:
@@ -148,6 +153,7 @@ def test_what_could_be_read_in_two_ways_is_refused(conninfo: str) -> None:
         ("host=db dbname='ver=y @odd'", "PostgreSQL at db:5432"),
         ("host=db user=app", "database app at db:5432"),
         ("hostaddr=192.0.2.7 dbname=shop", "database shop at 192.0.2.7:5432"),
+        (f"host={'a' * 63}.example. connect_timeout=-1", f"PostgreSQL at {'a' * 63}.example.:5432"),
         ("service=shop", "PostgreSQL at localhost:5432"),
         ("", "PostgreSQL at localhost:5432"),
     ],
@@ -169,6 +175,14 @@ def test_a_parameter_that_is_given_twice() -> None:
         refuse_repeated("host=db password=a host=tail")
     refuse_repeated("host=db password='a host=tail'")
     refuse_repeated("postgresql://a:b@c/d")
+
+
+def test_variables_of_libpq_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are looked at only when a connection is tried."""
+    monkeypatch.setenv("PGHOST", f"{'a' * 64}.example")
+    with pytest.raises(ConfigurationError, match="cannot be tried") as caught:
+        open_connection(PostgresSettings("dbname=shop"))
+    assert "PGHOST" in caught.value.hint
 
 
 def test_two_databases_are_never_the_same() -> None:

@@ -399,6 +399,7 @@ def test_where_a_login_may_lead() -> None:
         {"issuer": "https://login.example.org"},
         {"issuer": "http://login.example.org", "client_id": "c"},
         {"issuer": "https://u:p@login.example.org", "client_id": "c"},
+        {"issuer": f"https://{'a' * 64}.example.org", "client_id": "c"},
         {"issuer": "https://login.example.org?a=b", "client_id": "c"},
         {"issuer": "https://login.example.org", "client_id": "c", "public_url": "backup.example.org"},
         {"issuer": "https://login.example.org", "client_id": "c", "scopes": ("a b",)},

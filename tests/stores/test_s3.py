@@ -209,14 +209,16 @@ async def test_the_default_credential_chain(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("key", [{"access_key_id": "", "secret_access_key": ""}, {}], ids=["no key", "a key"])
 async def test_a_profile_that_does_not_exist(
-    rclone_bucket: Bucket, no_aws: None, monkeypatch: pytest.MonkeyPatch
+    rclone_bucket: Bucket, no_aws: None, monkeypatch: pytest.MonkeyPatch, key: dict[str, str]
 ) -> None:
-    """AWS's own configuration can be wrong too."""
+    """AWS's own configuration can be wrong too, also where its keys are not wanted."""
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    with pytest.raises(ConfigurationError, match="nobody"):
-        async with S3Store(settings_for(rclone_bucket, access_key_id="", secret_access_key="")):
+    with pytest.raises(ConfigurationError, match="nobody") as caught:
+        async with S3Store(settings_for(rclone_bucket, **key)):
             pass
+    assert "AWS_PROFILE" in caught.value.hint
 
 
 @pytest.mark.anyio

@@ -93,6 +93,10 @@ GOOD = VaultSettings("http://127.0.0.1:8200", TokenAuth("t"), ROOTS)
         "http://u:p@x",
         "http://x/?a",
         "http://[",
+        f"http://{'a' * 64}.example",
+        "http://a..example",
+        "http://[1.2.3.4]",
+        "http://[:::::]:8200",
     ],
 )
 def test_an_address_that_is_no_url_is_refused(address: str) -> None:
@@ -100,6 +104,16 @@ def test_an_address_that_is_no_url_is_refused(address: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         replace(GOOD, address=address)
     assert "u:p" not in str(caught.value)
+
+
+@pytest.mark.parametrize("namespace", ["team\n", "t\r\nX-Evil: 1", "a\0b", "\udcff", "a\tb"])
+def test_a_namespace_that_no_header_can_hold_is_refused(namespace: str) -> None:
+    """It ended a job as a bug; the setting is named, the namespace is not repeated."""
+    with pytest.raises(ConfigurationError, match="namespace") as caught:
+        replace(GOOD, namespace=namespace)
+    assert namespace not in caught.value.message
+    assert "BAO_NAMESPACE" in caught.value.hint
+    assert replace(GOOD, namespace="team/é").namespace == "team/é"
 
 
 def test_an_address_is_tidied() -> None:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ....config.login.settings import is_loopback
 from ....stages.errors import ConfigurationError, KleidiaError
+from ....stages.urls import is_host
 from ..problems import ApiError
 from .tokens import check_secret
 
@@ -107,8 +108,11 @@ class Jwks(_CachedKeys):
         self._named = named
         try:
             parts = urlsplit(url)
+            fits = is_host(parts.hostname or "") and parts.port != 0
         except ValueError:
-            raise ConfigurationError(f"{named} is no URL.", hint="Use the issuer's https URL.") from None
+            fits = False
+        if not fits:
+            raise ConfigurationError(f"{named} is no URL.", hint="Use the issuer's https URL.")
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
             raise ConfigurationError(
                 f"{named} is not https, so its keys could be exchanged on the way.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
 
-from ...errors import DatabaseError, DatabaseForbidden, DatabaseUnreachable
+from ...errors import ConfigurationError, DatabaseError, DatabaseForbidden, DatabaseUnreachable
 from ...load.meter import meter
 from .conninfo import shown_name
 from .questions import Line, line
@@ -106,7 +106,7 @@ class _Connection(psycopg.Connection[TupleRow]):
 def open_connection(settings: PostgresSettings, *, timeout: int | None = None, name: str = "") -> Connection:
     """A connection that its caller closes; blocking. ``timeout`` is in seconds; ``name`` is the application's name.
 
-    Raises ``DatabaseUnreachable``, or ``DatabaseForbidden`` when the login is refused.
+    Raises ``DatabaseUnreachable``, ``DatabaseForbidden`` when the login is refused, or ``ConfigurationError``.
     """
     options = {"application_name": name} if name else {"fallback_application_name": "kleidia-backup"}
     try:
@@ -118,6 +118,11 @@ def open_connection(settings: PostgresSettings, *, timeout: int | None = None, n
         )
     except psycopg.OperationalError as exc:
         raise login_error(settings, str(exc)) from None
+    except (psycopg.Error, ValueError):  # libpq's own variables are looked at nowhere else; the text quotes them
+        raise ConfigurationError(
+            f"The connection to PostgreSQL cannot be tried ({settings.where()}): a value of it cannot be used.",
+            hint="Check conninfo in [database], and libpq's own variables, such as PGHOST.",
+        ) from None
 
 
 @contextmanager
@@ -126,9 +131,9 @@ def connect(settings: PostgresSettings, *, timeout: int | None = None) -> Iterat
 
     At the end it is closed, and nothing else: an open transaction is not committed, and no command has to end.
 
-    Raises ``DatabaseUnreachable`` when it does not come about, is lost, or was cut by ``answered``,
-    ``DatabaseForbidden`` when the login is refused or a right is missing, ``DatabaseError`` for anything else that
-    the server refuses.
+    Raises ``ConfigurationError`` when it cannot be tried, ``DatabaseUnreachable`` when it does not come about, is
+    lost, or was cut by ``answered``, ``DatabaseForbidden`` when the login is refused or a right is missing,
+    ``DatabaseError`` for anything else that the server refuses.
     """
     connection = open_connection(settings, timeout=timeout)
     assert isinstance(connection, _Connection)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ...errors import ConfigurationError
+from ...urls import is_host
 
 _URI = re.compile(r"postgres(?:ql)?://")
 _PAIR = re.compile(r"\s*(\w+)\s*=\s*(?:'(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)*)", re.DOTALL)
@@ -21,6 +22,7 @@ _HOST = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?|@?/[\w./+~-]*|"
 )
 _PORT = re.compile(r"[0-9]{1,5}|")
+_SECONDS = re.compile(r"-?[0-9]{1,9}|")
 #: What may be shown of a database's or a role's name.
 _NAME = re.compile(r"[\w.$ -]{1,63}")
 _QUOTED = re.compile(r'"([^"]*)"')
@@ -57,6 +59,11 @@ def read_conninfo(conninfo: str) -> dict[str, str]:
     ):
         if not all(form.fullmatch(each) for each in found.get(name, "").split(",")):
             raise _unreadable(f"cannot be used: {what}")
+    for host in found.get("host", "").split(","):
+        if host and not host.startswith(("/", "@")) and not is_host(host):
+            raise _unreadable("cannot be used: the host is none that can be looked up")
+    if not _SECONDS.fullmatch(found.get("connect_timeout", "")):
+        raise _unreadable("cannot be used: connect_timeout is no whole number of seconds")
     if "://" in found.get("dbname", ""):
         raise _unreadable("cannot be used: the database's name is a whole connection string")
     return found

@@ -162,17 +162,17 @@ async def open_client(settings: S3Settings) -> AsyncIterator[S3Client]:
     if settings.ca_file:
         await in_thread(_load_ca, settings.ca_file)
     verify = False if settings.insecure_tls else settings.ca_file or None
-    creating = _session().create_client(
-        "s3",
-        region_name=settings.region_name,
-        endpoint_url=settings.endpoint_url,
-        verify=verify,
-        aws_access_key_id=settings.access_key_id or None,
-        aws_secret_access_key=settings.secret_access_key or None,
-        aws_session_token=settings.session_token or None,
-        config=_config(settings),
-    )
     try:
+        creating = _session().create_client(
+            "s3",
+            region_name=settings.region_name,
+            endpoint_url=settings.endpoint_url,
+            verify=verify,
+            aws_access_key_id=settings.access_key_id or None,
+            aws_secret_access_key=settings.secret_access_key or None,
+            aws_session_token=settings.session_token or None,
+            config=_config(settings),
+        )
         client = await creating.__aenter__()
     except (BotoCoreError, ValueError) as exc:
         raise translated(exc, settings) from exc

@@ -106,12 +106,14 @@ def translated(exc: BaseException, settings: S3Settings, operation: str = "", na
         return no_s3(settings)
     if is_transient(exc) or isinstance(exc, boto.SSLError):
         return unreachable(exc, settings.where) if settings.tells_why else no_s3(settings)
-    # The text of a UnicodeError quotes what it is about.
-    why = "characters that cannot be sent." if isinstance(exc, UnicodeError) else _short(exc, settings)
-    return ConfigurationError(
-        f"The S3 settings cannot work: {why}",
-        hint="Check endpoint, region and bucket, and AWS's own configuration if you use it.",
-    )
+    why, hint = _short(exc, settings), "Check endpoint, region and bucket, and AWS's own configuration if you use it."
+    if isinstance(exc, UnicodeError):  # its text quotes what it is about
+        why = "one of them, or a name, has characters that cannot be sent."
+    elif isinstance(exc, boto.ProfileNotFound):
+        hint = (
+            "Correct AWS_PROFILE (or AWS_DEFAULT_PROFILE) or AWS's own files; or unset it, where [store] has the key."
+        )
+    return ConfigurationError(f"The S3 settings cannot work: {why}", hint=hint)
 
 
 def _is_misread(exc: BaseException) -> bool:

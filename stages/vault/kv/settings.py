@@ -87,8 +87,8 @@ class VaultSettings:
     ``own`` are the places that the product itself needs: a secret as ``mount/path``, a folder with all that is in it as
     ``mount/path/``. They are in no archive, and a restore neither writes nor removes them.
 
-    Raises ``ConfigurationError`` for an address that is no URL, numbers that make no sense, roots that overlap, and a
-    root among the product's own places.
+    Raises ``ConfigurationError`` for an address that is no URL, a namespace that no header can hold, numbers that make
+    no sense, roots that overlap, and a root among the product's own places.
     """
 
     address: Annotated[
@@ -175,6 +175,11 @@ class VaultSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "address", _address(self.address))
         check_limits(self)
+        if not self.namespace.isprintable():
+            raise ConfigurationError(
+                "The vault namespace holds characters that no namespace has.",
+                hint="Correct namespace in [vault], or BAO_NAMESPACE or VAULT_NAMESPACE: look for a line break in it.",
+            )
         if self.versions != 1 and not self.metadata:
             raise ConfigurationError(
                 "Older versions of secrets are metadata, which [vault] leaves out.",
