@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..pipeline.drills.asked import DrillCheck
 from ..stages.errors import ConfigurationError
+from ..stages.words import unicode_of
 from .login.grants import grants_from
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def from_environment(key: Key, text: str, variable: str = "") -> object:
     """
     variable = variable or key.variable
     value: object = text
+    if key.kind not in {"path", "paths", "program"}:  # files are called by bytes
+        # What is no text is refused below, as in a file.
+        value = text = unicode_of(text) or text
     if key.kind in {"integer", "boolean", "versions"}:
         value = _scalar(text)
     elif key.kind in {"names", "paths"}:
@@ -93,6 +97,19 @@ def _unusable(where: str, key: Key) -> ConfigurationError:
 
 
 def _text(value: object, _: Path) -> str | None:
+    return value if isinstance(value, str) and "\0" not in value and _is_unicode(value) else None
+
+
+def _is_unicode(value: str) -> bool:
+    """Whether UTF-8 can hold it; JSON and Python keep halves of pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _file_name(value: object) -> str | None:
     return value if isinstance(value, str) and "\0" not in value else None
 
 
@@ -126,40 +143,41 @@ def _size(value: object, _: Path) -> int | None:
 
 
 def _path(value: object, directory: Path) -> Path | None:
-    text = _text(value, directory)
+    text = _file_name(value)
     return directory / Path(text).expanduser() if text else None
 
 
 def _program(value: object, directory: Path) -> str | None:
-    text = _text(value, directory)
+    text = _file_name(value)
     if text and ("/" in text or text.startswith("~")):
         return str(directory.absolute() / Path(text).expanduser())
     return text or None
 
 
-def _names(value: object, _: Path) -> tuple[str, ...] | None:
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+def _names(value: object, directory: Path) -> tuple[str, ...] | None:
+    if isinstance(value, list) and all(_text(name, directory) is not None for name in value):
         return tuple(value)
     return None
 
 
 def _paths(value: object, directory: Path) -> tuple[Path, ...] | None:
-    names = _names(value, directory)
-    paths = [_path(name, directory) for name in names or ()]
-    return None if names is None or None in paths else tuple(filter(None, paths))
+    if not isinstance(value, list):
+        return None
+    paths = [_path(name, directory) for name in value]
+    return None if None in paths else tuple(filter(None, paths))
 
 
 _OF_A_ROOT = {"prefix", "mount", "path", "kv_version", "allow_empty"}
 
 
-def _roots(value: object, _: Path) -> tuple[dict[str, Any], ...] | None:
+def _roots(value: object, directory: Path) -> tuple[dict[str, Any], ...] | None:
     if not isinstance(value, list):
         return None
     for root in value:
         if not isinstance(root, dict) or not {"mount"} <= root.keys() <= _OF_A_ROOT:
             return None
-        texts = all(isinstance(root.get(name, ""), str) for name in ("prefix", "mount", "path"))
-        if not texts or _integer(root.get("kv_version", 1), _) is None:
+        texts = all(_text(root.get(name, ""), directory) is not None for name in ("prefix", "mount", "path"))
+        if not texts or _integer(root.get("kv_version", 1), directory) is None:
             return None
         if type(root.get("allow_empty", False)) is not bool:
             return None
@@ -188,11 +206,12 @@ def _scalar_text(value: object) -> str | None:
     """A text, a number or a truth value as text; what is expected may be written as any."""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, (str, int, float)) else None
+    text = str(value) if isinstance(value, (str, int, float)) else None
+    return text if text is not None and _is_unicode(text) else None
 
 
 _KINDS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
-    "text": ("a text", _text),
+    "text": ("a text, in UTF-8", _text),
     "integer": ("a whole number{}", _integer),
     "versions": ('a whole number, or "all"', _versions),
     "boolean": ("true or false", _boolean),

@@ -1,7 +1,8 @@
-"""Numbers of things and names of servers in sentences."""
+"""Numbers of things and names of servers in sentences; text from outside."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 #: What the servers that a job waits for are called.
@@ -41,3 +42,16 @@ def per_time(rate: float) -> str:
     number = rate * seconds
     text = f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}".removesuffix(".0")
     return f"{text} {one_or_more(int(text == '1'), 'request', 'requests')} {unit}"
+
+
+def unicode_of(text: str) -> str | None:
+    """What an argument or a variable says in UTF-8, whatever the locale is; None where its bytes are not UTF-8.
+
+    Python keeps bytes that the locale's encoding lacks as halves of pairs, which nothing can send or write.
+    """
+    try:
+        return text if text.isascii() else os.fsencode(text).decode()
+    except UnicodeDecodeError:
+        return None
+    except UnicodeEncodeError:  # it comes from a file, and the locale lacks its characters; or it is half a pair
+        return None if any("\ud800" <= sign <= "\udfff" for sign in text) else text

@@ -7,6 +7,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ...stages.words import unicode_of
+
 #: Digits that any number here has at most: what counts things fits 64 bits.
 _DIGITS = 18
 
@@ -63,14 +65,17 @@ def archive(text: str) -> str:
     """The name of an archive that there is, or ``latest``."""
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty")
-    return text
+    if (name := unicode_of(text)) is None:
+        raise argparse.ArgumentTypeError("it is not UTF-8, as the name of every archive is")
+    return name
 
 
 def new_archive(text: str) -> str:
     """The name of an archive that is to be made."""
-    if not text.endswith(".enc") or not text.isprintable():
+    name = unicode_of(text)
+    if name is None or not name.endswith(".enc") or not name.isprintable():
         raise argparse.ArgumentTypeError("it must end with .enc, or `list` would not show it, and be printable")
-    return text
+    return name
 
 
 def file(text: str) -> Path:

@@ -16,6 +16,7 @@ from .conftest import Outcome
 Call = Callable[..., Outcome]
 Write = Callable[[str], Path]
 
+VECTORS = Path(__file__).resolve().parent.parent / "formats" / "vectors"
 DIGITS = "9" * 5000
 
 # Numbers ------------------------------------------------------------------------------------------------------
@@ -61,3 +62,74 @@ def test_an_options_number_of_many_digits(option: str, call: Call) -> None:
     assert told.status == 2
     assert "it must be a whole number" in told.err
     assert "99" not in told.err
+
+
+# Text that is not UTF-8 ---------------------------------------------------------------------------------------
+
+NAMED = ["inspect", "verify", "restore --dry-run", "delete --yes", "contents", "diff", "download", "url", "pin"]
+
+
+@pytest.mark.parametrize("command", [*NAMED, "export --secrets x", "rewrap --drop-password", "convert --format v2"])
+def test_a_name_that_is_not_utf_8(command: str, call: Call) -> None:
+    """No archive has one; Python keeps its bytes as halves of pairs, which no request can hold."""
+    told = call(*command.split(), "\udcff.enc")
+    assert told.status == 2
+    assert "NAME: it is not UTF-8" in told.err
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in KEYS.values() if key.kind in {"text", "names"} and not key.choices], ids=lambda key: key.name
+)
+@pytest.mark.parametrize("bad", ["canary\udcff", "\ud800"], ids=["bytes", "half a pair"])
+def test_a_variable_that_is_not_utf_8(key: Key, bad: str) -> None:
+    """Its name is told, and its value, which may be a secret, is not; nobody else is blamed."""
+    with pytest.raises(ConfigurationError, match=key.variable) as caught:
+        load(environment={key.variable: bad})
+    assert "canary" not in str(caught.value)
+    assert bad[-1] not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("KLEIDIA_VAULT_ROOTS", r'[{"mount": "\ud800"}]'),
+        ("KLEIDIA_VAULT_ROOTS", '[{"mount": "a", "path": "\udcff"}]'),
+        ("KLEIDIA_DRILL_CHECKS", r'[{"name": "a", "secret": "\udfff"}]'),
+        ("VAULT_NAMESPACE", "\udcff"),
+        ("AWS_REGION", "\udcff"),
+    ],
+)
+def test_other_variables_that_are_not_utf_8(variable: str, text: str) -> None:
+    """Those of other tools, and texts within JSON."""
+
+    def read() -> None:
+        config = load(environment={variable: text})
+        config.get("vault", "namespace", str)
+        config.get("store", "region", str)
+
+    with pytest.raises(ConfigurationError, match=variable):
+        read()
+
+
+def test_files_are_called_by_bytes() -> None:
+    """Their names may be no text at all."""
+    config = load(environment={"KLEIDIA_STORE_PATH": "/mnt/\udcff", "KLEIDIA_STORE_CA_FILE": "\udcff"})
+    assert config.get("store", "path", Path) == Path("/mnt/\udcff")
+
+
+def test_a_locale_of_few_characters(
+    spawn: Call, call: Call, configured: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Names and values are UTF-8 whatever it is: an archive is listed, and found by its name, on the disk too."""
+    store = tmp_path / "archives"
+    (store / "süd").mkdir(parents=True)
+    (store / "süd" / "😀.enc").write_bytes((VECTORS / "ok-plain.enc").read_bytes())
+    configured(f'[store]\ntype = "directory"\npath = "{store}"\n')
+    monkeypatch.setenv("KLEIDIA_STORE_PREFIX", "süd/")
+    for asked in (call, spawn):
+        if asked is spawn:
+            for name, value in (("LC_ALL", "C"), ("PYTHONUTF8", "0"), ("PYTHONCOERCECLOCALE", "0")):
+                monkeypatch.setenv(name, value)
+        (line,) = asked("list", "--json").json["archives"]
+        assert line["name"] == "süd/😀.enc"
+        assert asked("inspect", "😀.enc", "--json").json["name"] == "süd/😀.enc"

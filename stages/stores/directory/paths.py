@@ -27,11 +27,29 @@ def require_directory(root: Path) -> None:
 
 def require_name(name: str) -> None:
     """Raise ``ConfigurationError`` unless the name is a relative path of plain parts, none of them hidden."""
-    if "\0" in name or any(part in {"", ".", ".."} for part in name.split("/")) or _base(name).startswith("."):
+    if (
+        "\0" in name
+        or not _is_unicode(name)
+        or any(part in {"", ".", ".."} for part in name.split("/"))
+        or _base(name).startswith(".")
+    ):
         raise ConfigurationError(
             f"{name!r} cannot be the name of an archive.",
             hint="Names are relative, without .. and without hidden files.",
         )
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def file_of(root: Path, name: str) -> Path:
+    """The file of a name that is known to be one: names are UTF-8 on the disk, whatever the locale is."""
+    return root / os.fsdecode(name.encode(errors="surrogateescape"))
 
 
 def path_of(root: Path, name: str) -> Path:
@@ -41,7 +59,7 @@ def path_of(root: Path, name: str) -> Path:
         ConfigurationError: the name is none, or leads out of the directory, if only through a symbolic link.
     """
     require_name(name)
-    path = root / name
+    path = file_of(root, name)
     with mapped(f"look at {name}"):
         if not path.parent.resolve().is_relative_to(root.resolve()):
             raise ConfigurationError(
@@ -106,7 +124,7 @@ def walk(root: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     for name in names:
         try:
             with mapped(f"look at {name}"):
-                found = (root / name).lstat()
+                found = file_of(root, name).lstat()
         except ObjectMissing:
             continue  # gone meanwhile
         if stat.S_ISREG(found.st_mode):
@@ -114,7 +132,7 @@ def walk(root: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _names(root: Path, folder: str, prefix: str) -> Iterator[str]:
-    top = root / folder
+    top = file_of(root, folder)
 
     def refuse(exc: OSError) -> None:
         # An unreadable folder below, such as lost+found, holds no archive.
@@ -124,7 +142,8 @@ def _names(root: Path, folder: str, prefix: str) -> Iterator[str]:
     for where, _, files in os.walk(str(top), onerror=refuse):
         inside = Path(where).relative_to(root).as_posix()
         base = "" if inside == "." else inside + "/"
-        yield from (base + each for each in files if _matches(base + each, prefix))
+        names = (os.fsencode(base + each).decode(errors="surrogateescape") for each in files)
+        yield from (name for name in names if _matches(name, prefix))
 
 
 def _matches(name: str, prefix: str) -> bool:

@@ -19,7 +19,7 @@ from ...setting import Setting
 from ..names import PREFIX, folder, is_ours, is_probe, probe_name
 from ..resuming import UnfinishedUpload
 from .errors import mapped
-from .paths import exists, info_of, intended, path_of, require_directory, require_name, sync_up, walk
+from .paths import exists, file_of, info_of, intended, path_of, require_directory, require_name, sync_up, walk
 from .replace import Replacement
 from .upload import DirectoryUpload
 
@@ -173,7 +173,7 @@ class DirectoryStore:
 
     def _resume(self, name: str, part_size: int) -> DirectoryUpload:
         left = [(about.st_mtime, each) for each, about in walk(self._root, name) if intended(each) == name]
-        return self._begin(name, part_size, self._root / max(left)[1] if left else None)
+        return self._begin(name, part_size, file_of(self._root, max(left)[1]) if left else None)
 
     def _unfinished(self) -> frozenset[str]:
         return frozenset(found for name, _ in walk(self._root, self._prefix) if (found := intended(name)))
@@ -228,11 +228,11 @@ class DirectoryStore:
             original = intended(name)
             if original and is_ours(original, self._prefix) and about.st_mtime < limit:
                 with mapped(f"remove {name}"):
-                    (self._root / name).unlink(missing_ok=True)
+                    file_of(self._root, name).unlink(missing_ok=True)
                 aborted.append(original)
             elif is_probe(name, self._prefix) and about.st_mtime < limit:
                 with mapped(f"remove {name}"):
-                    (self._root / name).unlink(missing_ok=True)
+                    file_of(self._root, name).unlink(missing_ok=True)
         return tuple(aborted)
 
     def _check(self) -> tuple[str, ...]:
