@@ -1,9 +1,10 @@
-"""Numbers of things and names of servers in sentences; text from outside."""
+"""Numbers of things and names of servers in sentences; text and times from outside."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime, tzinfo
 
 #: What the servers that a job waits for are called.
 STORE, DATABASE, VAULT = "the store", "PostgreSQL", "the vault"
@@ -55,3 +56,11 @@ def unicode_of(text: str) -> str | None:
         return None
     except UnicodeEncodeError:  # it comes from a file, and the locale lacks its characters; or it is half a pair
         return None if any("\ud800" <= sign <= "\udfff" for sign in text) else text
+
+
+def in_zone(moment: datetime, zone: tzinfo) -> datetime:
+    """A moment in a time zone; in its own where the calendar ends: the first and the last day are in no other zone."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment

@@ -129,7 +129,7 @@ async def page_of_archives(
     async with store.open() as target:
         found, pinned = await _stored(target)
         if since is not None:  # nothing is made after it was stored
-            found = [info for info in found if info.modified >= since - _SLACK]
+            found = [info for info in found if since - info.modified <= _SLACK]
         wanted = [
             replace(info, known=replace((records or {}).get(info.name, Known()), pinned=info.name in pinned))
             for info in await _dated(target, found)
@@ -175,7 +175,7 @@ async def newest(store: ObjectStore, types: Collection[str] = ()) -> str:
     # An archive may have been touched since it was made (its slots were replaced), but not before: so the heads of
     # those are not read that were stored before the newest so far was made.
     for info in found:
-        if best is not None and info.modified + _SLACK < best[0]:
+        if best is not None and best[0] - info.modified > _SLACK:
             break
         for each in await _dated(store, [info]):
             known = each.created_at is not None and (not types or each.backup_type in types)

@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
+from ...stages.words import in_zone
+
 #: Why an archive stays. ``off``: there is no limit of days, so none ever goes. ``age``: it is not older than that.
 #: ``newest``: the newest of its type, or the one that was just made. ``proven``: the newest of its type that a drill
 #: brought back. ``in_use``: a job reads it. ``locked``: the store lets nobody delete it yet.
@@ -152,7 +154,7 @@ def _last_of(archives: Sequence[Aged], number: int, period: _Period, zone: tzinf
     for each in archives:
         if len(kept) >= number:
             return kept
-        own = period(each.created_at.astimezone(zone))
+        own = period(in_zone(each.created_at, zone))
         if own != last or each is archives[-1]:
             kept.append(each)
             last = own

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Unfinished uploads of ours older than this are aborted by the next backup.
 STALE_UPLOADS = timedelta(days=1)
+#: Seconds that count of a job's limit at most; times end in the year 9999.
+_LONGEST = 10 * 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class LeftUpload:
 
 def stale_after(limit: float) -> timedelta:
     """How old an upload is that no job of ``limit`` seconds works on any more."""
-    return max(STALE_UPLOADS, 2 * timedelta(seconds=limit))
+    return max(STALE_UPLOADS, 2 * timedelta(seconds=min(limit, _LONGEST)))
 
 
 async def list_uploads(store: StoreSettings, *, limit: float) -> list[LeftUpload]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from ...stages.words import per_time
+from ...stages.words import in_zone, per_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +114,7 @@ def duration(seconds: float | None) -> str:
 
 def when(moment: datetime | None, zone: ZoneInfo) -> str:
     """A moment in the target's time zone, to the minute."""
-    return "\u2013" if moment is None else f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"
+    return "\u2013" if moment is None else f"{in_zone(moment, zone):%Y-%m-%d %H:%M}"
 
 
 def utc(moment: datetime | None) -> str:

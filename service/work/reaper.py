@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -90,6 +90,6 @@ def _error_of(job: Job, limit: float) -> tuple[str, str]:
             "Start it again. On configured servers (target in [drill]) the next drill drops the database "
             "kleidia_scratch_… that it left, and after two days the mount kleidia-drill-…"
         )
-    if job.started_at and datetime.now(UTC) - job.started_at > timedelta(seconds=limit):
+    if job.started_at and (datetime.now(UTC) - job.started_at).total_seconds() > limit:
         return f"Stale: it ran for more than {hours}.", hint
     return f"The replica that ran it ({job.replica}) died, or lost the control database.", hint

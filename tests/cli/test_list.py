@@ -53,6 +53,9 @@ def test_a_list_can_be_narrowed(call: Call, archives: list[str]) -> None:
     assert datetime.fromisoformat(first["created_at"]).tzinfo is not None
     shown = call("list").out
     assert "Not known here: duration, verified, proven, copies." in shown
+    for beginning in ("0001-01-01", "0001-01-01T00:30:00Z"):  # an hour before it is in no calendar
+        assert listed("--since", beginning) == archives
+    assert listed("--since", "9999-12-31T23:59:59Z") == []
     for wrong in ("yesterday", "7", "2026-13-01", "999999d"):
         assert call("list", "--since", wrong).status == 2
     assert call("list", "--since", "3h", "--type", "vault").out == "No archive is of that type and age.\n"

@@ -125,3 +125,11 @@ def test_three_years_of_nights_leave_what_was_promised() -> None:
     assert len({(each.year, each.month) for each in days}) >= 12
     assert min(days) == begin.date()  # the first year's last is not yet one of five
     assert {each.year for each in days} == {2023, 2024, 2025, 2026}
+
+
+def test_the_ends_of_the_calendar() -> None:
+    """An archive's name may say the first day that there is, which some zones do not have."""
+    first, last = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, tzinfo=UTC)
+    aged = [Aged(str(moment.year), "full", moment) for moment in (first, last)]
+    for zone in ("America/New_York", "Asia/Tokyo"):
+        assert len(decide(aged, NOW, Rules(days=1, at_least=0, daily=3, timezone=zone))) == 2
