@@ -177,6 +177,32 @@ def test_a_parameter_that_is_given_twice() -> None:
     refuse_repeated("postgresql://a:b@c/d")
 
 
+OPTIONS = ["target_session_attrs", "gssencmode", "channel_binding", "service", "keepalives", "load_balance_hosts"]
+OPTIONS += ["require_auth", "sslrootcert", "ssl_min_protocol_version", "tcp_user_timeout"]
+
+
+@pytest.mark.parametrize("option", [*OPTIONS, "PGSERVICE", "PGSSLROOTCERT", "PGREQUIREAUTH", "PGTARGETSESSIONATTRS"])
+def test_what_libpq_says_of_a_value(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the option, and repeats the value, which may be a piece of a password: that is left out."""
+    conninfo = "host=127.0.0.1 port=1 sslmode=verify-full"
+    if option.isupper():
+        monkeypatch.setenv(option, "canary1x")
+    else:
+        conninfo += f" {option}=canary1x"
+    with pytest.raises(KleidiaError) as caught:
+        open_connection(PostgresSettings(conninfo))
+    assert "canary1x" not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("said", ['invalid require_auth method: "{}"', 'invalid "{}" and no "{}"'])
+def test_a_piece_of_a_value_is_not_shown_either(said: str) -> None:
+    """What stands between commas. A name that is also a value is a name; so is a path."""
+    settings = PostgresSettings("host=db.example user=app require_auth=md5,canary1x,app sslrootcert=/etc/db.pem")
+    assert "canary1x" not in settings.shown(said.replace("{}", "canary1x"))
+    assert '"app"' in settings.shown('role "app" does not exist')
+    assert '"/etc/db.pem"' in settings.shown('root certificate file "/etc/db.pem" does not exist')
+
+
 def test_variables_of_libpq_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are looked at only when a connection is tried."""
     monkeypatch.setenv("PGHOST", f"{'a' * 64}.example")

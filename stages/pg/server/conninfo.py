@@ -30,6 +30,9 @@ _QUOTED = re.compile(r'"([^"]*)"')
 #: Parameters that are shown, or say to whom a password goes.
 _KNOWN = {"host", "hostaddr", "port", "dbname", "user", "password", "options", "service"}
 
+#: Parameters that ``shown_host`` and its like say whether to show; every other value is shown nowhere.
+_SHOWN = {"host", "hostaddr", "port", "dbname", "user", "application_name", "fallback_application_name"}
+
 #: What stands for a text that is not shown.
 HIDDEN = "(not shown)"
 
@@ -134,8 +137,17 @@ def shown_name(name: str) -> str:
     return name if _NAME.fullmatch(name) else HIDDEN
 
 
-def without_values(text: str, names: Iterable[str], options: str) -> str:
-    """A message about a connection, without ``names`` that are none and the values of ``options``."""
+def without_values(text: str, names: Iterable[str], options: str, others: Iterable[str] = ()) -> str:
+    """A message about a connection, without ``names`` that are none, the values of ``options``, and ``others``.
+
+    The latter, and what stands between commas in them, libpq quotes as it complains of them, beside the parameter's
+    name. A path may be shown, and what is a name at the same time.
+    """
+    names = set(names)
+    hidden = {piece for value in others for piece in (value, *value.split(","), *value.lower().split(","))}
+    for piece in sorted(hidden - names, key=len, reverse=True):
+        if piece.strip() and not piece.startswith(("/", "~/")):
+            text = text.replace(f'"{piece}"', f'"{HIDDEN}"')
     for each in names:
         if each and _quoted(each) == HIDDEN:
             text = text.replace(each, HIDDEN)
@@ -144,6 +156,13 @@ def without_values(text: str, names: Iterable[str], options: str) -> str:
         if len(value) > 2:
             text = text.replace(value, HIDDEN)
     return _QUOTED.sub(lambda match: f'"{_quoted(match.group(1))}"', text)
+
+
+def unshown(parameters: Mapping[str, str], environment: Mapping[str, str]) -> list[str]:
+    """The values that no message shows, of a connection string and of libpq's own variables."""
+    variables = {f"PG{name}".upper() for name in _SHOWN} | {"PGDATABASE", "PGAPPNAME"}
+    said = [value for name, value in parameters.items() if name not in _SHOWN]
+    return said + [value for name, value in environment.items() if name.startswith("PG") and name not in variables]
 
 
 def _quoted(text: str) -> str:

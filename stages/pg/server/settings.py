@@ -19,6 +19,7 @@ from .conninfo import (
     shown_host,
     shown_name,
     shown_port,
+    unshown,
     without_values,
     write_conninfo,
 )
@@ -278,7 +279,8 @@ class PostgresSettings:
             if len(value := self._parameters[name]) > 2:
                 said = said.replace(value, HIDDEN)
         names = (self._parameter("user", "PGUSER"), self._parameter("dbname", "PGDATABASE"))
-        return without_values(said, names, self._parameter("options", "PGOPTIONS"))
+        others = unshown(self._parameters, os.environ)
+        return without_values(said, names, self._parameter("options", "PGOPTIONS"), others)
 
     def _address(self) -> tuple[str, str, str]:
         """Host, port and name of the database, as libpq finds them; not for messages."""
