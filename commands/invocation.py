@@ -21,6 +21,7 @@ from ..pipeline.parts.names import LATEST
 from ..pipeline.parts.request import BackupRequest, RestoreRequest
 from ..pipeline.reports.stopped import left_by
 from ..stages.errors import ArchiveError, ConfigurationError, InternalError, KleidiaError
+from ..stages.exhausted import open_files
 from ..stages.pg.server.settings import PostgresSettings, schemas
 from ..stages.stores.past import store_at
 from .arguments.functions import function_of
@@ -343,7 +344,7 @@ def run(arguments: Namespace) -> int:
                 exc.effect = exc.effect or "nothing"
             return invocation.failed(Failure.of(exc, invocation.newest), exc)
         except Exception as exc:  # noqa: BLE001 - the last resort: an operator sees a message, not a traceback
-            error = InternalError(
+            error = open_files(exc) or InternalError(
                 f"The command {arguments.command} failed in a way nobody expected: {type(exc).__name__}.",
                 hint="" if terminal.verbose else "Run it again with --verbose and report what it shows.",
             )

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import anyio
 
 from ..stages.errors import InternalError, JobTimeout, KleidiaError
+from ..stages.exhausted import open_files
 from ..stages.load.meter import Meter, measured
 from ..stages.words import per_time
 from .engine import Event, Pipeline, Snapshot, StageEnded, StageFailed
@@ -156,6 +157,8 @@ class Job:
                 self.log("also failed", error=str(other))
             if isinstance(exc.cause, KleidiaError):
                 raise exc.cause from exc.cause.__cause__
+            if exhausted := open_files(exc.cause):
+                raise exhausted from exc.cause
             raise InternalError(
                 f"The stage {exc.stage} failed in a way nobody expected: {type(exc.cause).__name__}.",
                 hint="Please report this, with the log (--verbose).",

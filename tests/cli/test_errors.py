@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,19 @@ def test_what_nobody_expected_is_a_bug_of_ours(failing: Callable[[BaseException]
     assert "Traceback" not in told.err
     assert CANARY not in told.err
     assert call("verify", "x", "--json").json["error"]["type"] == "InternalError"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_too_many_open_files_are_no_bug(number: int, failing: Callable[[BaseException], None], call: Call) -> None:
+    """Whatever met that, and whatever it made of it: the limit is named, and how to raise it."""
+    met = RuntimeError("a library's own")
+    met.__cause__ = ExceptionGroup("tasks", [ValueError(), OSError(number, "Too many open files")])
+    failing(met)
+    told = call("verify", "x")
+    assert told.status == 2
+    assert "limit of open files" in told.err
+    assert "ulimit -n" in told.err
+    assert "report" not in told.err
 
 
 @pytest.mark.parametrize(

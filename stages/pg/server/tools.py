@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ....pipeline.engine import in_thread
 from ...errors import ToolError
+from ...exhausted import open_files
 from .settings import clean_environment
 
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
@@ -38,7 +39,8 @@ VERSION_SECONDS = 15.0
 async def find_tool(name: str) -> Tool:
     """Find a program on ``PATH`` (or at its path) and ask for its version.
 
-    Raises ``ToolError`` when it is missing, does not start, or is something else.
+    Raises ``ToolError`` when it is missing, does not start, or is something else, and ``ConfigurationError`` when this
+    process may open no more files.
     """
     path = shutil.which(name)
     if path is None:
@@ -61,6 +63,8 @@ async def find_tool(name: str) -> Tool:
     try:
         done = await in_thread(ask)
     except (OSError, subprocess.TimeoutExpired) as exc:
+        if exhausted := open_files(exc):
+            raise exhausted from exc
         reason = exc.strerror if isinstance(exc, OSError) else f"no answer in {VERSION_SECONDS:.0f} seconds"
         raise ToolError(f"{path} does not start: {reason}.", hint="Install it anew.") from exc
     match = _VERSION.search(done.stdout.decode(errors="replace"))
