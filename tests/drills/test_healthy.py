@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+import psycopg.sql
 import pytest
 
 from ..archive_format import both_formats
@@ -71,6 +72,7 @@ HEALTHY = {
         "CREATE FUNCTION ok(int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1 > 0; END';"
         "CREATE DOMAIN dom AS int CHECK (ok(value)); CREATE TABLE c (p dom[]); INSERT INTO c VALUES ('{1,2}');"
     ),
+    "a sequence with a backslash in its name": """CREATE SEQUENCE "back\\slash"; SELECT nextval('"back\\slash"');""",
     # COPY has no columns then.
     "only generated columns": (
         "CREATE TABLE g (a int GENERATED ALWAYS AS (1) STORED, b int GENERATED ALWAYS AS (2));"
@@ -93,6 +95,17 @@ async def test_what_is_as_it_was_is_proven(bench: Bench, what: str) -> None:
     await bench.backup()
     report = await bench.drill()
     assert (report.verdict, report.cause, report.failures, report.reason) == ("proven", "", (), "")
+
+
+async def test_a_backslash_where_one_escapes(bench: Bench) -> None:
+    """There pg_dump doubles it in strings, as in that of a sequence's value."""
+    with psycopg.connect(bench.system.conninfo, autocommit=True) as connection:
+        name = psycopg.sql.Identifier(connection.info.dbname)
+        connection.execute(psycopg.sql.SQL("ALTER DATABASE {} SET standard_conforming_strings = off").format(name))
+    make(bench, """CREATE SEQUENCE "back\\slash"; SELECT nextval(E'"back\\\\slash"');""")
+    await bench.backup()
+    report = await bench.drill()
+    assert (report.verdict, report.failures) == ("proven", ())
 
 
 SPOILED = {

@@ -22,7 +22,7 @@ _COPY = re.compile(
 )
 _COLUMN = re.compile(IDENTIFIER)
 _SETVAL = re.compile(
-    rb"select\s+pg_catalog\.setval\s*\(\s*'((?:[^']|'')+)'\s*,\s*(-?\d+)\s*,\s*(true|false)\s*\)", re.IGNORECASE
+    rb"select\s+pg_catalog\.setval\s*\(\s*'((?:[^']|'')+)'\s*,\s*(-?\d{1,19})\s*,\s*(true|false)\s*\)", re.IGNORECASE
 )
 _CONSTRAINT = re.compile(
     rb"alter\s+(?:domain\s+|(?:foreign\s+)?table\s+(?:only\s+)?)"
@@ -91,7 +91,8 @@ class Expected(SqlSurvey):
             elif len(self.copies) < LIMIT:
                 self._copied = self.copies[copied.table] = copied
         elif match := _SETVAL.match(statement):
-            name = qualified(match.group(1).replace(b"''", b"'"))
+            text = match.group(1).replace(b"''", b"'")
+            name = qualified(text.replace(b"\\\\", b"\\") if self._cutter.backslashes else text)
             if name is not None and len(self.sequences) < LIMIT:
                 self.sequences[name] = int(match.group(2)), match.group(3).lower() == b"true"
         elif whole and (match := _CONSTRAINT.match(statement)):
