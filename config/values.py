@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..pipeline.drills.asked import DrillCheck
 from ..stages.errors import ConfigurationError
-from ..stages.words import unicode_of
+from ..stages.words import is_unicode, unicode_of
 from .login.grants import grants_from
 
 if TYPE_CHECKING:
@@ -97,16 +97,7 @@ def _unusable(where: str, key: Key) -> ConfigurationError:
 
 
 def _text(value: object, _: Path) -> str | None:
-    return value if isinstance(value, str) and "\0" not in value and _is_unicode(value) else None
-
-
-def _is_unicode(value: str) -> bool:
-    """Whether UTF-8 can hold it; JSON and Python keep halves of pairs."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return value if isinstance(value, str) and "\0" not in value and is_unicode(value) else None
 
 
 def _file_name(value: object) -> str | None:
@@ -207,7 +198,7 @@ def _scalar_text(value: object) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     text = str(value) if isinstance(value, (str, int, float)) else None
-    return text if text is not None and _is_unicode(text) else None
+    return text if text is not None and is_unicode(text) else None
 
 
 _KINDS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {

@@ -45,6 +45,15 @@ def per_time(rate: float) -> str:
     return f"{text} {one_or_more(int(text == '1'), 'request', 'requests')} {unit}"
 
 
+def is_unicode(text: str, errors: str = "strict") -> bool:
+    """Whether UTF-8 can hold a text: JSON and Python keep halves of pairs. ``errors`` is that of ``str.encode``."""
+    try:
+        text.encode(errors=errors)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def unicode_of(text: str) -> str | None:
     """What an argument or a variable says in UTF-8, whatever the locale is; None where its bytes are not UTF-8.
 

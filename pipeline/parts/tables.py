@@ -14,7 +14,7 @@ from ...stages.pg.server.settings import CONTROL_SCHEMA, PostgresSettings, Table
 from ...stages.pg.tables.definition import Definition, define, find_tree, named_parts, owned_sequences
 from ...stages.pg.tables.dependents import describe
 from ...stages.pg.tables.live import Live, look
-from ...stages.pg.tables.partitions import alone, behind, detach
+from ...stages.pg.tables.partitions import alone, ancestors, behind, detach
 from ...stages.pg.tables.renamed import LONGEST, names_in, rename
 from ...stages.pg.tables.session import Plan
 
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 #: Names that are suggested.
 _MOST = 5
 _NOTHING = Definition((), (), (), ())
-#: The tables above a partition.
-_ABOVE = """
-SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_partition_ancestors(%s) AS a(relid)
-JOIN pg_catalog.pg_class c ON c.oid = a.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'p'
-"""
 
 
 @dataclass(slots=True)
@@ -150,12 +144,7 @@ class Wanted:
         another one in each database. It copies no unlogged table of a standby.
         """
         without = [each for each in relations if each.kind == "r" and each.table not in copied]
-
-        def ask() -> list[list[Table]]:
-            with connect(scratch) as connection:
-                return [[Table(*row) for row in connection.execute(_ABOVE, (each.oid,)).fetchall()] for each in without]
-
-        found = await answered(ask, limit=self.settings.query_timeout) if without else []
+        found = await answered(ancestors, scratch, without, limit=self.settings.query_timeout) if without else []
         ours = {each.table for each in relations}
         for each, tables in zip(without, found, strict=True):
             above = next((table for table in tables if table in copied), None)

@@ -90,13 +90,20 @@ VIEWS = (
 )
 
 
+async def archived(db: Any, made: tuple[str, ...], parts: tuple[str, ...], archive: str, *tables: str) -> list[bytes]:
+    """Make tables with parts; an archive that has them, was made before them, or does not know the tables."""
+    db.execute(*made, *(parts if archive == "has them" else ()))
+    without = [f"--exclude-table={name}" for name in tables]
+    chunks: list[bytes] = foreign_dump(db, *without) if archive == "has no such table" else await db.dump()
+    db.execute(*(() if archive == "has them" else parts))
+    return chunks
+
+
 @pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
 @pytest.mark.parametrize("archive", ["has them", "has them not", "has no such table"])
 async def test_parts_stay(db: Any, parts: tuple[str, ...], archive: str) -> None:
     """Whether the archive has them, was made before them, or does not know the table."""
-    db.execute(*TABLE, *(parts if archive == "has them" else ()))
-    chunks = foreign_dump(db, "--exclude-table=backup_jobs") if archive == "has no such table" else await db.dump()
-    db.execute(*(() if archive == "has them" else parts))
+    chunks = await archived(db, TABLE, parts, archive, "backup_jobs")
     db.execute(*VIEWS)
     before, views = kept(db, "backup_jobs"), db.text("-s", "-t", "jobs", "-t", "later*")
     session = await db.restore(chunks)
@@ -200,13 +207,11 @@ INDEXES = {
 @pytest.mark.parametrize("archive", ["has them", "has them not", "has no such table"])
 async def test_indexes_of_partitions(db: Any, indexes: tuple[str, ...], archive: str) -> None:
     """They are of the table alone, or of some partitions, or have names and settings of their own, as before."""
-    db.execute(*PARTITIONED, *(indexes if archive == "has them" else ()))
-    without = [f"--exclude-table={name}" for name in ("backup_jobs", "p1", "p2", "p2a")]
-    chunks = foreign_dump(db, *without) if archive == "has no such table" else await db.dump()
-    db.execute(*(() if archive == "has them" else indexes))
-    before = [kept(db, name) for name in ("backup_jobs", "p1", "p2", "p2a")]
+    tables = ("backup_jobs", "p1", "p2", "p2a")
+    chunks = await archived(db, PARTITIONED, indexes, archive, *tables)
+    before = [kept(db, name) for name in tables]
     session = await db.restore(chunks)
-    after = [kept(db, name) for name in ("backup_jobs", "p1", "p2", "p2a")]
+    after = [kept(db, name) for name in tables]
     assert [each["rows"] for each in after] == [each["rows"] for each in before]
     assert [ordered(each["text"]) for each in after] == [ordered(each["text"]) for each in before]
     assert session.report.warnings == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..server.connect import connect, one
+from ..server.settings import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,19 @@ _KEYS = """
 SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint
 WHERE contype = 'f' AND conrelid = %s AND conparentid <> 0
 """
+#: The tables above a partition, up to the uppermost.
+_ABOVE = """
+SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_partition_ancestors(%s) AS a(relid)
+JOIN pg_catalog.pg_class c ON c.oid = a.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'p'
+"""
 _BOUND = "SELECT pg_catalog.pg_get_expr(relpartbound, oid) FROM pg_catalog.pg_class WHERE oid = %s"
+
+
+def ancestors(settings: PostgresSettings, relations: Iterable[Relation]) -> list[list[Table]]:
+    """For each the tables that it is a partition of, next or through others. Blocking. Raises as ``connect``."""
+    with connect(settings) as connection:
+        return [[Table(*row) for row in connection.execute(_ABOVE, (each.oid,)).fetchall()] for each in relations]
 
 
 def alone(relations: Iterable[Relation]) -> list[Relation]:

@@ -20,6 +20,7 @@ import anyio
 
 from ....formats.sql.grammar import AUTHORIZATION, head
 from ...errors import Busy, RestoreFailed
+from ..execution.arrays import array
 from ..execution.executor import Executor
 from ..preservation.preserve import plan_preservation
 from ..preservation.scripts import EXACT, TABLES, WARNINGS
@@ -64,12 +65,6 @@ SELECT k.rel, k.name, k.make FROM pg_temp.kleidia_fk k WHERE NOT EXISTS (
 ) ORDER BY 1, 2
 """
 _STATES = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
-
-
-def array(names: Iterable[Table]) -> str:
-    """Names, as PostgreSQL writes an array."""
-    quoted = (str(each).replace("\\", "\\\\").replace('"', '\\"') for each in names)
-    return "{" + ",".join(f'"{each}"' for each in quoted) + "}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +247,7 @@ class TablesSession(RestoreSession):
             wire.script("SET check_function_bodies = off")  # as pg_dump does: names may be found by another path
             functions.make_rest()
             if dependents.views:
-                self._make(dependents.statements, array(each.name for each in dependents.views))
+                self._make(dependents.statements, array(str(each.name) for each in dependents.views))
                 wire.script(self._path)
                 for statement in dependents.refreshes:
                     wire.run(statement.encode())
@@ -329,7 +324,7 @@ class TablesSession(RestoreSession):
     def _new(self) -> str:
         """The names of what was made, as PostgreSQL writes an array."""
         definition = self.plan.definition
-        return array([*definition.tables, *(name for name, *_ in definition.sequences)])
+        return array(map(str, [*definition.tables, *(name for name, *_ in definition.sequences)]))
 
     def _define(self, statements: Iterable[bytes]) -> None:
         executor = self._made(Executor)

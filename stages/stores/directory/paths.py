@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...errors import BucketMissing, ConfigurationError, ObjectExists, ObjectMissing
+from ...words import is_unicode
 from ..base import ObjectInfo
 from .errors import mapped
 
@@ -29,7 +30,7 @@ def require_name(name: str) -> None:
     """Raise ``ConfigurationError`` unless the name is a relative path of plain parts, none of them hidden."""
     if (
         "\0" in name
-        or not _is_unicode(name)
+        or not is_unicode(name, "surrogateescape")
         or any(part in {"", ".", ".."} for part in name.split("/"))
         or _base(name).startswith(".")
     ):
@@ -37,14 +38,6 @@ def require_name(name: str) -> None:
             f"{name!r} cannot be the name of an archive.",
             hint="Names are relative, without .. and without hidden files.",
         )
-
-
-def _is_unicode(name: str) -> bool:
-    try:
-        name.encode(errors="surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def file_of(root: Path, name: str) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from ...errors import ConfigurationError
+from ...words import is_unicode
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,7 @@ def unusable(path: str) -> str:
         return "a name in it is empty"
     if "." in segments or ".." in segments:
         return "a name in it is . or .."
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return "it is not valid Unicode"
-    return ""
+    return "" if is_unicode(path) else "it is not valid Unicode"
 
 
 def check_roots(roots: Sequence[Root]) -> None:
